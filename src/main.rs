@@ -1,0 +1,2 @@
+//! postcall.
+fn main() {}

@@ -1,0 +1,37 @@
+//! Housekeeping that schedules start.
+
+use serde::{Deserialize, Serialize};
+use temporalio_macros::activity_definitions;
+
+/// Workflow type: makes the monthly partitions ahead of time.
+pub const PARTITION_MAINTENANCE: &str = "PartitionMaintenance";
+
+/// Input of `PartitionMaintenance` and of `maintenance.ensure_partitions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnsurePartitions {
+    /// How many months after the current one must have partitions, 1 to 24.
+    pub months_ahead: u32,
+}
+
+/// Result of `maintenance.ensure_partitions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionsEnsured {
+    /// Partitions made by this run.
+    pub created: u32,
+    /// Rows that lie in DEFAULT partitions; anything but 0 is an alert.
+    pub rows_in_default: u64,
+}
+
+/// Declares the activities; `activities` implements them.
+pub struct Maintenance;
+
+#[activity_definitions]
+impl Maintenance {
+    /// Creates missing monthly partitions.
+    #[activity(name = "maintenance.ensure_partitions")]
+    pub fn ensure_partitions(_: EnsurePartitions) -> PartitionsEnsured {
+        unimplemented!()
+    }
+}
+
+pub use self::maintenance::EnsurePartitions as EnsurePartitionsActivity;
