@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Every SQL statement of postcall, with the caches and the object storage beside it.
+//!
+//! Deliberately absent: HTTP, provider formats, Temporal. Each statement of a tenant runs in a
+//! transaction of [`database::Database::tenant`], which switches to a role that row level security
+//! binds and names the organization; with no organization named, no row shows.
+
+pub mod calls;
+pub mod counters;
+pub mod credentials;
+pub mod database;
+pub mod deliveries;
+pub mod dispatch;
+pub mod error;
+pub mod events;
+pub mod finish;
+pub mod inbox;
+pub mod keys;
+pub mod maintenance;
+pub mod notifications;
+pub mod objects;
+pub mod organizations;
+pub mod recordings;
+pub mod results;
+pub mod sealing;
+pub mod seed;
+pub mod signals;
+pub mod transcripts;
+pub mod usage;
+
+pub use database::{Database, Role};
+pub use error::StoreError;

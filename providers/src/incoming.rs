@@ -1,0 +1,76 @@
+//! What a provider sent, in the words that all rooms share.
+
+use chrono::{DateTime, Utc};
+use contract::{call::Provider, merge::CallEvent};
+
+use crate::vapi;
+
+/// A provider's webhook message, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incoming {
+    /// The provider's type, with the status where that decides: `end-of-call-report`,
+    /// `status-update/ended`. At most [`MAX_MESSAGE_TYPE_CHARS`] characters.
+    pub message_type: String,
+    /// The provider's id of the call, where the message belongs to one.
+    pub provider_call_id: Option<String>,
+    /// Equal for repetitions of one message and for nothing else, within (organization, provider).
+    /// At most [`MAX_EVENT_KEY_BYTES`] bytes.
+    pub event_key: String,
+    /// What the message says of the call.
+    pub event: CallEvent,
+}
+
+/// Longest message type kept; the longest known one has 35 characters.
+pub const MAX_MESSAGE_TYPE_CHARS: usize = 100;
+/// Longest event key, in bytes: a unique index of Postgres takes no more than 2,700.
+pub const MAX_EVENT_KEY_BYTES: usize = 512;
+/// Longest believable provider call id, in bytes.
+pub const MAX_CALL_ID_BYTES: usize = 200;
+
+/// Why a body cannot be used. The texts hold nothing of the body itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not JSON at all, or not UTF-8.
+    #[error("the body is not JSON")]
+    NotJson,
+    /// A number that no 64-bit float holds, as `1e309`.
+    #[error("the body holds a number out of range")]
+    NumberOutOfRange,
+    /// Nested deeper than any message of a provider.
+    #[error("the body is nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// `\u0000`, which Postgres can store in neither text nor jsonb.
+    #[error("the body holds a NUL character")]
+    Nul,
+    /// Half of a UTF-16 pair, which is no character.
+    #[error("the body holds a lone surrogate")]
+    LoneSurrogate,
+    /// A field without which the message means nothing.
+    #[error("{path} {problem}")]
+    Field {
+        /// Where it should be, as in `message.call.id`.
+        path: &'static str,
+        /// What is wrong, as in `is missing`.
+        problem: &'static str,
+    },
+    /// Messages of this provider are not read yet.
+    #[error("messages of {0} are not supported")]
+    Unsupported(Provider),
+}
+
+/// Reads a stored or arriving body of `provider`.
+///
+/// Pure: the same body and time of receipt always give the same event.
+///
+/// # Errors
+/// When the body is no message that can be stored and understood; it is then parked, never lost.
+pub fn read(
+    provider: Provider,
+    body: &[u8],
+    received_at: DateTime<Utc>,
+) -> Result<Incoming, Unreadable> {
+    match provider {
+        Provider::Vapi => vapi::read(body, received_at),
+        Provider::Retell | Provider::Twilio => Err(Unreadable::Unsupported(provider)),
+    }
+}

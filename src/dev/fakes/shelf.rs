@@ -1,0 +1,69 @@
+//! Resources that a provider has made and lists: calls and messages.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+
+/// How many are kept; the oldest go first.
+const MOST: usize = 50_000;
+
+/// Resources by id, in the order in which they were made.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_id: HashMap<String, Value>,
+    order: VecDeque<String>,
+}
+
+impl Shelf {
+    /// Puts a resource there, or in the place of an earlier state of it.
+    pub(super) fn put(&self, id: &str, resource: Value) {
+        let mut kept = self.lock();
+        if kept.by_id.insert(id.to_owned(), resource).is_none() {
+            kept.order.push_back(id.to_owned());
+        }
+        if kept.order.len() > MOST
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.by_id.remove(&oldest);
+        }
+    }
+
+    /// Puts back what an effect of an earlier run made.
+    pub(super) fn put_back(&self, id_field: &str, made: Option<&Value>) {
+        if let Some(made) = made
+            && let Some(id) = made.get(id_field).and_then(Value::as_str)
+        {
+            self.put(id, made.clone());
+        }
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<Value> {
+        self.lock().by_id.get(id).cloned()
+    }
+
+    /// A page of those wanted, newest first, and whether there are more.
+    pub(super) fn newest(
+        &self,
+        wanted: impl Fn(&Value) -> bool,
+        skip: usize,
+        take: usize,
+    ) -> (Vec<Value>, bool) {
+        let kept = self.lock();
+        let newest_first = kept.order.iter().rev().filter_map(|id| kept.by_id.get(id));
+        let mut matching = newest_first.filter(|resource| wanted(resource)).skip(skip);
+        let page = matching.by_ref().take(take).cloned().collect();
+        (page, matching.next().is_some())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! Connections, roles and the transactions that tenants' statements run in.
+
+use std::time::Duration;
+
+use contract::ids::OrganizationId;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    AssertSqlSafe, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::error::{During, Problem, StoreError};
+
+/// A transaction bound to one role, and to one organization or scope.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// How long a request waits for a free connection before it is shed.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// No statement of a request or a step needs longer; a runaway one must not hold its locks.
+const STATEMENT_TIMEOUT: &str = "15s";
+/// Longer waits mean a migration or a stuck transaction: fail and try again later.
+const LOCK_TIMEOUT: &str = "5s";
+/// A process that died in mid-transaction gives its locks back after this.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
+
+/// The role that a process's statements run as. Neither owns tables nor passes row level security.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Receives webhooks and answers the API.
+    Api,
+    /// Dispatches and processes.
+    Worker,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "postcall_api",
+            Self::Worker => "postcall_worker",
+        }
+    }
+}
+
+/// A pool of connections whose transactions run as one role.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+    role: Role,
+}
+
+impl Database {
+    /// A pool of at most `size` connections. Connects when first used.
+    pub fn connect(url: &SecretString, role: Role, size: u32) -> Result<Self, StoreError> {
+        let options = connect_options(url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_secs(300))
+            .max_lifetime(Duration::from_secs(1800))
+            .connect_lazy_with(options);
+        Ok(Self { pool, role })
+    }
+
+    /// Begins a transaction that sees the rows of one organization.
+    ///
+    /// One round trip. The role and the organization end with the transaction, so this also holds
+    /// behind a pooler that gives connections out by transaction.
+    pub async fn tenant(&self, organization: OrganizationId) -> Result<Tx, StoreError> {
+        self.begin("app.organization_id", &organization.to_string()).await
+    }
+
+    /// Begins a transaction of the dispatcher, which reads references across organizations.
+    pub async fn dispatch(&self) -> Result<Tx, StoreError> {
+        self.begin("app.scope", "dispatch").await
+    }
+
+    /// Begins a transaction that sees the API key with this SHA-256, whosever it is.
+    pub(crate) async fn presented_key(&self, hash: [u8; 32]) -> Result<Tx, StoreError> {
+        self.begin("app.api_key_hash", &hex::encode(hash)).await
+    }
+
+    /// `value` is text of our own making (ids, hex, literals), so it needs no quoting.
+    async fn begin(&self, setting: &str, value: &str) -> Result<Tx, StoreError> {
+        let role = self.role.name();
+        let sql = format!("begin; set local role {role}; set local {setting} = '{value}'");
+        self.pool.begin_with(AssertSqlSafe(sql)).await.during("database.begin")
+    }
+
+    /// Whether Postgres answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await.map(drop).during("database.ping")
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Ends a transaction, naming the operation in the error.
+pub(crate) async fn commit(tx: Tx, operation: &'static str) -> Result<(), StoreError> {
+    tx.commit().await.during(operation)
+}
+
+pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions =
+        url.expose_secret().parse().map_err(|_: sqlx::Error| {
+            // The parser's text may hold the password.
+            let rule = "DATABASE_URL is not a postgres:// URL".to_owned();
+            StoreError::new("database.connect", Problem::Invalid(rule))
+        })?;
+    Ok(options.application_name("postcall").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+    ]))
+}
+
+/// Brings the schema up to date. Needs the owner's connection.
+pub async fn migrate(admin_url: &SecretString) -> Result<(), StoreError> {
+    // A migration may take longer than a request, so it gets none of their limits.
+    let options: PgConnectOptions = admin_url.expose_secret().parse().map_err(|_: sqlx::Error| {
+        let rule = "DATABASE_ADMIN_URL is not a postgres:// URL".to_owned();
+        StoreError::new("database.migrate", Problem::Invalid(rule))
+    })?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await
+        .during("database.migrate")?;
+    let done = MIGRATOR.run(&pool).await.during("database.migrate");
+    pool.close().await;
+    done
+}
+
+/// Whether every migration of this binary has run.
+pub async fn is_migrated(database: &Database) -> Result<bool, StoreError> {
+    let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let sql = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+    match sqlx::query_scalar::<_, i64>(sql).fetch_one(database.pool()).await {
+        Ok(version) => Ok(version >= newest),
+        // 42P01: the table is missing, so nothing ever ran.
+        Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("42P01") => Ok(false),
+        Err(error) => Err(error).during("database.is_migrated"),
+    }
+}
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -1,0 +1,155 @@
+//! From the inbox to the workflows: which events are due, and what became of them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contract::{
+    call::{CallStatus, EventKind, Provider},
+    ids::{CallId, InboxId, OrganizationId},
+};
+use sqlx::{postgres::types::PgInterval, query};
+
+use crate::{
+    Database, StoreError,
+    calls::word,
+    database::commit,
+    error::During,
+};
+
+/// A claimed event: references only, never the body.
+#[derive(Debug, Clone)]
+pub struct DueEvent {
+    /// The stored event.
+    pub inbox_id: InboxId,
+    /// Owner.
+    pub organization_id: OrganizationId,
+    /// Who sent it.
+    pub provider: Provider,
+    /// The provider's id of the call.
+    pub provider_call_id: String,
+    /// The call.
+    pub call_id: CallId,
+    /// What it says of the life of its call.
+    pub life: EventKind,
+    /// The status it tells.
+    pub call_status: Option<CallStatus>,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// How often it was claimed, this time included.
+    pub dispatches: i32,
+}
+
+/// Claims due events, oldest first, for `lease`.
+///
+/// An event that is not processed when the lease ends comes up again: this is the sweeper too, so
+/// that a dead worker or the loss of all of Temporal's data loses nothing. Each further claim of
+/// the same event doubles the lease, up to 16 times.
+pub async fn claim(
+    db: &Database,
+    limit: i64,
+    lease: Duration,
+) -> Result<Vec<DueEvent>, StoreError> {
+    const OPERATION: &str = "dispatch.claim";
+    let lease = interval(lease);
+    let mut tx = db.dispatch().await?;
+    let mut rows = query!(
+        r#"update inbox i set dispatches = i.dispatches + 1,
+             dispatch_after = now() + $2::interval * power(2, least(i.dispatches, 4))
+         from (
+             select id from inbox where dispatch_after <= now()
+             order by dispatch_after limit $1 for update skip locked
+         ) due
+         where i.id = due.id
+         returning i.id, i.organization_id, i.provider, i.provider_call_id as "provider_call_id!",
+             i.call_id as "call_id!", i.life, i.call_status, i.received_at, i.dispatches"#,
+        limit,
+        lease,
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    rows.sort_by_key(|row| (row.received_at, row.id));
+    rows.into_iter()
+        .map(|row| {
+            Ok(DueEvent {
+                inbox_id: InboxId(row.id),
+                organization_id: OrganizationId(row.organization_id),
+                provider: word(OPERATION, &row.provider)?,
+                provider_call_id: row.provider_call_id,
+                call_id: CallId(row.call_id),
+                life: word(OPERATION, &row.life)?,
+                call_status: row.call_status.map(|s| word(OPERATION, &s)).transpose()?,
+                received_at: row.received_at,
+                dispatches: row.dispatches,
+            })
+        })
+        .collect()
+}
+
+/// Puts claimed events back until `wait` from now, as if they had not been claimed.
+pub async fn postpone(
+    db: &Database,
+    events: &[InboxId],
+    wait: Duration,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "dispatch.postpone";
+    let ids: Vec<_> = events.iter().map(|id| id.0).collect();
+    let mut tx = db.dispatch().await?;
+    query!(
+        "update inbox set dispatch_after = now() + $2::interval, dispatches = dispatches - 1
+         where id = any($1) and dispatch_after is not null",
+        &ids,
+        interval(wait),
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await
+}
+
+/// Parks an event that can never be processed.
+pub async fn park(db: &Database, event: InboxId, reason: &str) -> Result<(), StoreError> {
+    const OPERATION: &str = "dispatch.park";
+    let mut tx = db.dispatch().await?;
+    query!(
+        "update inbox set status = 'parked', parked_reason = $2, dispatch_after = null
+         where id = $1 and status = 'received'",
+        event.0,
+        reason,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await
+}
+
+/// How many events wait for the dispatcher, and how long the oldest has.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Events not yet processed.
+    pub events: i64,
+    /// Age of the oldest in seconds; 0 when there is none.
+    pub oldest_seconds: f64,
+}
+
+/// Measures the backlog.
+pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
+    const OPERATION: &str = "dispatch.backlog";
+    let mut tx = db.dispatch().await?;
+    let row = query!(
+        r#"select count(*) as "events!",
+             coalesce(extract(epoch from now() - min(received_at)), 0)::float8 as "oldest!"
+         from inbox where dispatch_after is not null"#,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    Ok(Backlog { events: row.events, oldest_seconds: row.oldest })
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}

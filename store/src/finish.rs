@@ -1,0 +1,182 @@
+//! `calls.finish`: everything a call's events say, in one transaction.
+
+use contract::{
+    call::{CallStatus, billed_minutes},
+    calls::{CallRef, FinishCall, FinishedCall},
+    merge::CallFacts,
+    notifications::Channel,
+    steps::Step,
+};
+use sha2::{Digest, Sha256};
+use sqlx::query;
+
+use crate::{
+    Database, StoreError,
+    calls::{self, Billed, CallIdentity, word},
+    database::{Tx, commit},
+    error::During,
+    events, inbox,
+    inbox::StoredEvent,
+    organizations, transcripts, usage,
+};
+
+/// Folds the stored events of a call and writes call, transcript, recording, ledger and events.
+///
+/// `fold` turns the stored events into facts. Returns what is left to do. Run again with the same
+/// events it changes nothing; with further events it writes the difference.
+pub async fn finish(
+    db: &Database,
+    input: &FinishCall,
+    fold: impl FnOnce(&[StoredEvent]) -> CallFacts + Send,
+) -> Result<FinishedCall, StoreError> {
+    const OPERATION: &str = "finish";
+    let mut tx = db.tenant(input.organization_id).await?;
+    let call = query!(
+        r#"select provider, provider_call_id as "provider_call_id!" from inbox
+           where call_id = $1 and status in ('received', 'processed') limit 1"#,
+        input.call_id.0,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let identity = CallIdentity {
+        organization_id: input.organization_id,
+        call_id: input.call_id,
+        provider: word(OPERATION, &call.provider)?,
+        provider_call_id: &call.provider_call_id,
+    };
+    let stored = inbox::events_of_call(&mut tx, input.call_id).await?;
+    let facts = settle_status(fold(&stored), &stored);
+    let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
+    let call = key.call_ref(identity);
+    let billed = bill(&facts);
+    calls::upsert(&mut tx, identity, &key, &facts, Some(billed)).await?;
+    let transcript = transcripts::upsert(&mut tx, call, &facts).await?;
+    upsert_recording(&mut tx, call, &facts).await?;
+    let occurred_at = facts.ended_at.or(facts.started_at).unwrap_or(key.created_at);
+    usage::record(&mut tx, call, billed.minutes, occurred_at).await?;
+    let status = facts.status.unwrap_or(CallStatus::Failed);
+    let event_type = events::final_event_type(status);
+    events::emit_call_event(&mut tx, identity, &key, event_type, &facts, Some(billed)).await?;
+    mark_folded(&mut tx, &stored).await?;
+    let needed = needed(&mut tx, call, transcript.as_deref(), &input.retry).await?;
+    commit(tx, OPERATION).await?;
+    Ok(FinishedCall { created_at: key.created_at, status, needed })
+}
+
+/// A call whose workflow runs is over: an end without a status of its own is told by its times.
+fn settle_status(mut facts: CallFacts, stored: &[StoredEvent]) -> CallFacts {
+    if facts.status.is_none_or(|status| !status.is_final()) {
+        let ended = stored.iter().any(|event| event.life.is_final());
+        let answered = facts.started_at.is_some();
+        facts.status = Some(if ended && answered {
+            CallStatus::Completed
+        } else {
+            CallStatus::Failed
+        });
+    }
+    facts
+}
+
+fn bill(facts: &CallFacts) -> Billed {
+    let seconds = facts.duration_seconds.unwrap_or(0);
+    Billed { seconds, minutes: billed_minutes(seconds) }
+}
+
+async fn upsert_recording(
+    tx: &mut Tx,
+    call: CallRef,
+    facts: &CallFacts,
+) -> Result<(), StoreError> {
+    let Some(source) = facts.recording_urls.as_ref().and_then(|urls| urls.first()) else {
+        return Ok(());
+    };
+    // A stored recording stays: presigned links differ between deliveries of the same audio.
+    query!(
+        "insert into call_recordings (call_id, call_created_at, organization_id, source_url, status)
+         values ($1, $2, $3, $4, 'pending')
+         on conflict (call_id) do update set source_url = excluded.source_url
+             where call_recordings.status <> 'stored'",
+        call.call_id.0,
+        call.created_at,
+        call.organization_id.0,
+        source,
+    )
+    .execute(&mut **tx)
+    .await
+    .during("finish.recording")
+    .map(drop)
+}
+
+async fn mark_folded(tx: &mut Tx, stored: &[StoredEvent]) -> Result<(), StoreError> {
+    let ids: Vec<_> = stored.iter().map(|event| event.id.0).collect();
+    query!("update inbox set folded_at = now() where id = any($1) and status = 'received'", &ids)
+        .execute(&mut **tx)
+        .await
+        .during("finish.mark_folded")
+        .map(drop)
+}
+
+/// Which optional steps have something to do.
+async fn needed(
+    tx: &mut Tx,
+    call: CallRef,
+    transcript: Option<&str>,
+    retry: &[Step],
+) -> Result<Vec<Step>, StoreError> {
+    const OPERATION: &str = "finish.needed";
+    let sha256 = transcript.map(|text| <[u8; 32]>::from(Sha256::digest(text)).to_vec());
+    let state = query!(
+        r#"select
+             exists (select from call_recordings where call_id = $1 and status = 'pending')
+                 as "recording!",
+             exists (select from call_recordings where call_id = $1 and status = 'failed')
+                 as "recording_failed!",
+             exists (select from call_results where call_id = $1 and transcript_sha256 = $2
+                 and status <> 'failed') as "extracted!",
+             exists (select from call_results where call_id = $1 and transcript_sha256 = $2
+                 and status = 'failed') as "extract_failed!",
+             (select count(*) from notifications where call_id = $1 and channel = 'sms'
+                 and state in ('sent', 'failed')) as "sms_settled!",
+             (select count(*) from notifications where call_id = $1 and channel = 'email'
+                 and state in ('sent', 'failed')) as "email_settled!",
+             exists (select from webhook_deliveries where call_id = $1 and state = 'pending'
+                 and attempts = 0) as "webhooks!""#,
+        call.call_id.0,
+        sha256,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .during(OPERATION)?;
+    let settings = organizations::get_in(tx, call.organization_id).await?.settings.notifications;
+    let recipients = |channel: Channel| match channel {
+        Channel::Sms => settings.sms.len(),
+        Channel::Email => settings.email.len(),
+    };
+    let unsettled = |channel: Channel, settled: i64| {
+        i64::try_from(recipients(channel)).unwrap_or(i64::MAX) > settled
+    };
+    let again = |step: Step| retry.contains(&step);
+    let has_transcript = transcript.is_some_and(|text| !text.is_empty());
+    let wanted = [
+        (Step::Recording, state.recording || (again(Step::Recording) && state.recording_failed)),
+        (
+            Step::Extract,
+            has_transcript
+                && (!(state.extracted || state.extract_failed)
+                    || (again(Step::Extract) && state.extract_failed)),
+        ),
+        (
+            Step::Sms,
+            unsettled(Channel::Sms, state.sms_settled)
+                || (again(Step::Sms) && recipients(Channel::Sms) > 0),
+        ),
+        (
+            Step::Email,
+            unsettled(Channel::Email, state.email_settled)
+                || (again(Step::Email) && recipients(Channel::Email) > 0),
+        ),
+        (Step::Webhooks, state.webhooks || again(Step::Webhooks)),
+    ];
+    Ok(wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(step, _)| step).collect())
+}

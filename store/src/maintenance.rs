@@ -1,0 +1,29 @@
+//! Housekeeping of the schema.
+
+use contract::maintenance::PartitionsEnsured;
+use sqlx::query;
+
+use crate::{Database, StoreError, database::commit, error::During};
+
+/// Makes the monthly partitions from the current month on, `months_ahead` further ones.
+pub async fn ensure_partitions(
+    db: &Database,
+    months_ahead: u32,
+) -> Result<PartitionsEnsured, StoreError> {
+    const OPERATION: &str = "maintenance.ensure_partitions";
+    let months = i32::try_from(months_ahead.clamp(1, 24)).unwrap_or(24) + 1;
+    let mut tx = db.dispatch().await?;
+    let row = query!(
+        r#"select ensure_partitions(now()::date, $1) as "created!",
+             rows_in_default_partitions() as "rows_in_default!""#,
+        months,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    Ok(PartitionsEnsured {
+        created: u32::try_from(row.created).unwrap_or(0),
+        rows_in_default: u64::try_from(row.rows_in_default).unwrap_or(0),
+    })
+}

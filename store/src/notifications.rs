@@ -1,0 +1,181 @@
+//! Claims on messages to people: committed before the provider is asked, settled after.
+
+use chrono::{DateTime, Utc};
+use contract::{
+    calls::CallRef,
+    notifications::{Channel, NotificationState},
+};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::{
+    Database, StoreError,
+    calls::word,
+    database::commit,
+    error::{During, Problem},
+    sealing::{Place, Sealer},
+};
+
+/// The notice that a call was processed.
+pub const CALL_PROCESSED: &str = "call_processed";
+
+/// What a message says. Frozen at its first claim: every attempt sends the same.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Subject of an email; empty for a text message.
+    pub subject: SecretString,
+    /// Plain text.
+    pub text: SecretString,
+    /// HTML of an email; empty for a text message.
+    pub html: SecretString,
+}
+
+/// One message to one recipient, claimed.
+#[derive(Debug)]
+pub struct Claim {
+    /// Id of the claim.
+    pub id: Uuid,
+    /// The message as first claimed.
+    pub message: Message,
+    /// Where it stood before this claim.
+    pub previous: NotificationState,
+    /// When the claim before this one was made, if there was one.
+    pub claimed_before: Option<DateTime<Utc>>,
+}
+
+/// Whom a message goes to and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Addressee<'a> {
+    /// The call it tells of.
+    pub call: CallRef,
+    /// How it travels.
+    pub channel: Channel,
+    /// Phone number in E.164 or email address.
+    pub recipient: &'a str,
+}
+
+impl Addressee<'_> {
+    /// What the effect is for; the same at every try.
+    pub fn effect_key(&self) -> String {
+        format!("{}-{CALL_PROCESSED}-{}", self.call.call_id, hex::encode(self.recipient_hash()))
+    }
+
+    fn recipient_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.recipient.trim().to_lowercase()).into()
+    }
+
+    fn place(&self, column: &'static str) -> Place {
+        Place { table: "notifications", column, organization: self.call.organization_id }
+    }
+}
+
+/// Claims the message to one recipient: state `sending`, committed.
+///
+/// Nothing where it is settled. A claim that is `sending` or `unknown` already is handed out as it
+/// is; the caller looks up what became of it before anything is sent.
+pub async fn claim(
+    db: &Database,
+    sealer: &Sealer,
+    to: Addressee<'_>,
+    message: &Message,
+    retry_failed: bool,
+) -> Result<Option<Claim>, StoreError> {
+    const OPERATION: &str = "notifications.claim";
+    let hash = to.recipient_hash();
+    let mut tx = db.tenant(to.call.organization_id).await?;
+    query!(
+        "insert into notifications (id, organization_id, call_id, call_created_at, kind, channel,
+             recipient, recipient_hash, content, state)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending')
+         on conflict (call_id, kind, channel, recipient_hash) do nothing",
+        Uuid::now_v7(),
+        to.call.organization_id.0,
+        to.call.call_id.0,
+        to.call.created_at,
+        CALL_PROCESSED,
+        to.channel.as_str(),
+        sealer.seal(to.place("recipient"), to.recipient.as_bytes())?,
+        &hash,
+        sealer.seal(to.place("content"), &encode(message)?)?,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let row = query!(
+        "select id, state, content, claimed_at from notifications
+         where call_id = $1 and kind = $2 and channel = $3 and recipient_hash = $4 for update",
+        to.call.call_id.0,
+        CALL_PROCESSED,
+        to.channel.as_str(),
+        &hash,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let previous: NotificationState = word(OPERATION, &row.state)?;
+    let settled = match previous {
+        NotificationState::Sent => true,
+        NotificationState::Failed => !retry_failed,
+        _ => false,
+    };
+    if settled {
+        return Ok(None);
+    }
+    if matches!(previous, NotificationState::Pending | NotificationState::Failed) {
+        query!(
+            "update notifications set state = 'sending', claimed_at = now(), error = null,
+                 settled_at = null where id = $1",
+            row.id,
+        )
+        .execute(&mut *tx)
+        .await
+        .during(OPERATION)?;
+    }
+    commit(tx, OPERATION).await?;
+    let message = decode(&sealer.open(to.place("content"), &row.content)?)?;
+    Ok(Some(Claim { id: row.id, message, previous, claimed_before: row.claimed_at }))
+}
+
+/// Notes what became of a claim. `error` is free of personal data.
+pub async fn settle(
+    db: &Database,
+    call: CallRef,
+    claim: Uuid,
+    state: NotificationState,
+    provider_id: Option<&str>,
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "notifications.settle";
+    let mut tx = db.tenant(call.organization_id).await?;
+    query!(
+        "update notifications set state = $2, provider_id = coalesce($3, provider_id), error = $4,
+             claimed_at = case when $2 = 'sending' then now() else claimed_at end,
+             settled_at = case when $2 in ('sent', 'failed') then now() end
+         where id = $1 and state not in ('sent', 'failed')",
+        claim,
+        state.as_str(),
+        provider_id,
+        error,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await
+}
+
+fn encode(message: &Message) -> Result<Vec<u8>, StoreError> {
+    let parts = [&message.subject, &message.text, &message.html].map(|part| part.expose_secret());
+    serde_json::to_vec(&parts).map_err(|e| invalid(&e))
+}
+
+fn decode(bytes: &[u8]) -> Result<Message, StoreError> {
+    let [subject, text, html]: [String; 3] =
+        serde_json::from_slice(bytes).map_err(|e| invalid(&e))?;
+    Ok(Message { subject: subject.into(), text: text.into(), html: html.into() })
+}
+
+fn invalid(error: &serde_json::Error) -> StoreError {
+    StoreError::new("notifications.content", Problem::Invalid(error.to_string()))
+}

@@ -1,0 +1,103 @@
+//! Wake-ups between processes by Postgres NOTIFY. Polling stands behind them: a lost one costs
+//! time, never an event.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use sqlx::{
+    postgres::{PgListener, PgPoolOptions},
+    query,
+};
+use tokio::sync::Notify;
+
+use crate::{Database, StoreError, database::connect_options, error::During};
+
+/// Something new lies in the inbox.
+pub const INBOX: &str = "postcall_inbox";
+/// Something new lies in `events`.
+pub const EVENTS: &str = "postcall_events";
+
+/// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that
+/// people wait for and is sent at most this often.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Tells other processes that there is something new, soon and only once for many.
+#[derive(Debug, Clone)]
+pub struct Teller {
+    pending: Arc<Notify>,
+}
+
+impl Teller {
+    /// A teller of `channel`. Its task ends with the last clone's owner's runtime.
+    pub fn start(db: &Database, channel: &'static str) -> Self {
+        let pending = Arc::new(Notify::new());
+        let (db, wait) = (db.clone(), pending.clone());
+        tokio::spawn(async move {
+            loop {
+                wait.notified().await;
+                if let Err(error) = notify(&db, channel).await {
+                    tracing::debug!(%error, channel, "a wake-up was lost; polling stands in");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Self { pending }
+    }
+
+    /// There is something new.
+    pub fn tell(&self) {
+        self.pending.notify_one();
+    }
+}
+
+async fn notify(db: &Database, channel: &str) -> Result<(), StoreError> {
+    query!("select pg_notify($1, '')", channel)
+        .execute(db.pool())
+        .await
+        .map(drop)
+        .during("signals.notify")
+}
+
+/// Waits for wake-ups of other processes.
+#[derive(Debug)]
+pub struct Listener {
+    url: SecretString,
+    channel: &'static str,
+    inner: Option<PgListener>,
+    poll: Duration,
+}
+
+impl Listener {
+    /// A listener of `channel` that also wakes every `poll`.
+    pub fn new(url: &SecretString, channel: &'static str, poll: Duration) -> Self {
+        Self { url: url.clone(), channel, inner: None, poll }
+    }
+
+    /// Returns when there may be something new: told so, or the time to poll has come.
+    pub async fn wait(&mut self) {
+        if self.inner.is_none() {
+            self.inner = self.connect().await.ok();
+        }
+        let Some(listener) = &mut self.inner else {
+            tokio::time::sleep(self.poll).await;
+            return;
+        };
+        let heard = tokio::time::timeout(self.poll, listener.try_recv()).await;
+        if matches!(heard, Ok(Err(_) | Ok(None))) {
+            // The connection is gone; the next wait makes a new one.
+            self.inner = None;
+            tokio::time::sleep(self.poll).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<PgListener, StoreError> {
+        const OPERATION: &str = "signals.listen";
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(3))
+            .connect_lazy_with(connect_options(&self.url)?);
+        let mut listener = PgListener::connect_with(&pool).await.during(OPERATION)?;
+        listener.listen(self.channel).await.during(OPERATION)?;
+        Ok(listener)
+    }
+}
