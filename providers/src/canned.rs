@@ -18,6 +18,8 @@ pub(crate) enum Reply {
     Redirect(String),
     /// Headers that promise 1,000 bytes, then `body`, then the end.
     Short(Vec<u8>),
+    /// The same, but the end never comes.
+    Stall(Vec<u8>),
     /// 200 with a body that never ends.
     Endless,
     /// Takes the request and never answers.
@@ -79,6 +81,11 @@ async fn answer(
         Reply::Short(body) => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
             stream.write_all(&body).await
+        }
+        Reply::Stall(body) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
+            stream.write_all(&body).await?;
+            std::future::pending().await
         }
         Reply::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;

@@ -124,22 +124,22 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         (bits ^ u32::from(Ipv4Addr::from(network))) >> (32 - length) == 0
     };
     const RESERVED: [([u8; 4], u32); 16] = [
-        ([0, 0, 0, 0], 8),          // this network
-        ([10, 0, 0, 0], 8),         // private
-        ([100, 64, 0, 0], 10),      // carrier-grade NAT; Alibaba's metadata
-        ([127, 0, 0, 0], 8),        // loopback
-        ([168, 63, 129, 16], 32),   // Azure's platform address, public by number only
-        ([169, 254, 0, 0], 16),     // link-local; most clouds' metadata
-        ([172, 16, 0, 0], 12),      // private
-        ([192, 0, 0, 0], 24),       // protocol assignments; Oracle's metadata
-        ([192, 0, 2, 0], 24),       // documentation
-        ([192, 88, 99, 0], 24),     // 6to4 relays
-        ([192, 168, 0, 0], 16),     // private
-        ([198, 18, 0, 0], 15),      // benchmarking
-        ([198, 51, 100, 0], 24),    // documentation
-        ([203, 0, 113, 0], 24),     // documentation
-        ([224, 0, 0, 0], 4),        // multicast
-        ([240, 0, 0, 0], 4),        // reserved and broadcast
+        ([0, 0, 0, 0], 8),        // this network
+        ([10, 0, 0, 0], 8),       // private
+        ([100, 64, 0, 0], 10),    // carrier-grade NAT; Alibaba's metadata
+        ([127, 0, 0, 0], 8),      // loopback
+        ([168, 63, 129, 16], 32), // Azure's platform address, public by number only
+        ([169, 254, 0, 0], 16),   // link-local; most clouds' metadata
+        ([172, 16, 0, 0], 12),    // private
+        ([192, 0, 0, 0], 24),     // protocol assignments; Oracle's metadata
+        ([192, 0, 2, 0], 24),     // documentation
+        ([192, 88, 99, 0], 24),   // 6to4 relays
+        ([192, 168, 0, 0], 16),   // private
+        ([198, 18, 0, 0], 15),    // benchmarking
+        ([198, 51, 100, 0], 24),  // documentation
+        ([203, 0, 113, 0], 24),   // documentation
+        ([224, 0, 0, 0], 4),      // multicast
+        ([240, 0, 0, 0], 4),      // reserved and broadcast
     ];
     !RESERVED.iter().any(|(network, length)| within(*network, *length))
 }
@@ -150,7 +150,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let global = first & 0xE000 == 0x2000;
     let protocols = first == 0x2001 && second < 0x0200; // Teredo, ORCHID and others
-    let documentation = (first == 0x2001 && second == 0x0DB8) || (first == 0x3FFF && second < 0x1000);
+    let documentation =
+        (first == 0x2001 && second == 0x0DB8) || (first == 0x3FFF && second < 0x1000);
     let six_to_four = first == 0x2002;
     global && !protocols && !documentation && !six_to_four
 }
@@ -171,7 +172,7 @@ pub(crate) fn failure_code(error: &reqwest::Error) -> &'static str {
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 /// rustls reports a failed handshake as an I/O error of invalid data, or of an early end.
@@ -198,16 +199,57 @@ mod tests {
     #[test]
     fn addresses_of_every_special_class_are_refused() {
         for text in [
-            "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "100.127.255.255",
-            "127.0.0.1", "127.255.255.255", "168.63.129.16", "169.254.169.254", "172.16.0.1",
-            "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1",
-            "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.7", "224.0.0.1",
-            "239.255.255.255", "240.0.0.1", "255.255.255.255",
-            "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:8.8.8.8",
-            "::ffff:0:7f00:1", "64:ff9b::7f00:1", "64:ff9b::8.8.8.8", "64:ff9b:1::1", "100::1",
-            "2001::1", "2001:10::1", "2001:20::1", "2001:1ff::1", "2001:db8::1", "2002:7f00:1::",
-            "2002:808:808::1", "3fff::1", "3fff:fff::1", "5f00::1", "fc00::1", "fd00:ec2::254",
-            "fe80::1", "febf::1", "fec0::1", "ff02::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.100.100.200",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.255",
+            "168.63.129.16",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.7",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:8.8.8.8",
+            "::ffff:0:7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::8.8.8.8",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:1ff::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:808:808::1",
+            "3fff::1",
+            "3fff:fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             let address: IpAddr = text.parse().expect(text);
             assert!(!STRICT.allows(address), "{text}");
@@ -217,10 +259,26 @@ mod tests {
     #[test]
     fn public_addresses_and_the_edges_of_ranges_are_allowed() {
         for text in [
-            "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0",
-            "168.63.129.17", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0",
-            "192.167.255.255", "198.17.255.255", "198.20.0.0", "223.255.255.255",
-            "2001:200::1", "2001:db7::1", "2001:4860:4860::8888", "2606:4700::1111", "3ffe::1",
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "168.63.129.17",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2001:200::1",
+            "2001:db7::1",
+            "2001:4860:4860::8888",
+            "2606:4700::1111",
+            "3ffe::1",
         ] {
             let address: IpAddr = text.parse().expect(text);
             assert!(STRICT.allows(address), "{text}");
@@ -233,9 +291,22 @@ mod tests {
     #[test]
     fn numbers_are_refused_however_they_are_written() {
         for host in [
-            "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1",
-            "①②⑦.0.0.1", "%31%32%37.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::a00:1]",
-            "169.254.169.254", "[fd00:ec2::254]", "0", "10.1",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "017700000001",
+            "0177.0.0.1",
+            "①②⑦.0.0.1",
+            "%31%32%37.0.0.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "169.254.169.254",
+            "[fd00:ec2::254]",
+            "0",
+            "10.1",
         ] {
             let result = check(STRICT, &format!("https://{host}/x"));
             assert_eq!(result, Err(Refused::NotPublic), "{host}");

@@ -109,9 +109,7 @@ impl fmt::Display for ProviderError {
             ErrorKind::Ambiguous { status: Some(status), .. } => {
                 write!(f, "unknown outcome (http {status})")
             }
-            ErrorKind::Ambiguous { status: None, .. } => {
-                f.write_str("unknown outcome (no answer)")
-            }
+            ErrorKind::Ambiguous { status: None, .. } => f.write_str("unknown outcome (no answer)"),
             ErrorKind::Malformed => f.write_str("malformed answer"),
         }
     }
@@ -141,8 +139,7 @@ mod tests {
 
     #[test]
     fn only_what_has_no_second_effect_is_repeated() {
-        let ambiguous =
-            |repeatable| error(ErrorKind::Ambiguous { status: Some(502), repeatable });
+        let ambiguous = |repeatable| error(ErrorKind::Ambiguous { status: Some(502), repeatable });
         let unavailable = error(ErrorKind::Unavailable { status: Some(429), retry_after: None });
         let cases = [
             (ProviderError::rejected("x", "y", "1"), false, failure::REJECTED),

@@ -54,13 +54,8 @@ mod tests {
             assert!(status.is_final(), "{reason}");
             *counts.entry(status.as_str()).or_default() += 1;
         }
-        let expected = [
-            ("busy", 2),
-            ("canceled", 4),
-            ("completed", 0),
-            ("failed", 0),
-            ("no-answer", 12),
-        ];
+        let expected =
+            [("busy", 2), ("canceled", 4), ("completed", 0), ("failed", 0), ("no-answer", 12)];
         assert_eq!(counts, BTreeMap::from(expected));
     }
 

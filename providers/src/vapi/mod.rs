@@ -88,7 +88,8 @@ fn lifecycle(message: &Value, written_type: &str) -> Result<Lifecycle, Unreadabl
             kind: EventKind::Progress,
             status: None,
             message_type,
-            key: json::instant(message, &["/timestamp"]).map(|at| at.timestamp_millis().to_string()),
+            key: json::instant(message, &["/timestamp"])
+                .map(|at| at.timestamp_millis().to_string()),
         }),
         _ => {
             let written = json::text(message, &["/status"]).ok_or(missing("message.status"))?;
@@ -97,9 +98,7 @@ fn lifecycle(message: &Value, written_type: &str) -> Result<Lifecycle, Unreadabl
                 "scheduled" | "queued" => (EventKind::Progress, Some(CallStatus::Queued)),
                 "ringing" => (EventKind::Progress, Some(CallStatus::Ringing)),
                 // A forwarded call goes on, with a person.
-                "in-progress" | "forwarding" => {
-                    (EventKind::Progress, Some(CallStatus::InProgress))
-                }
+                "in-progress" | "forwarding" => (EventKind::Progress, Some(CallStatus::InProgress)),
                 _ => (EventKind::Other, None),
             };
             let message_type = bounded_type(&format!("{written_type}/{written}"));

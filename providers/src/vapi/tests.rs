@@ -57,7 +57,10 @@ fn a_report_tells_everything() {
         facts.provider_phone_number_id.as_deref(),
         Some("9285f1a8-b62f-4ff0-89ab-bdaa8f298d15")
     );
-    assert_eq!(facts.created_at.map(|at| at.to_rfc3339()), Some("2026-11-20T15:00:00+00:00".into()));
+    assert_eq!(
+        facts.created_at.map(|at| at.to_rfc3339()),
+        Some("2026-11-20T15:00:00+00:00".into())
+    );
     assert_eq!(facts.duration_seconds, Some(128));
     assert_eq!(facts.ended_reason.as_deref(), Some("customer-ended-call"));
     assert_eq!(facts.cost_usd.map(|cost| cost.to_string()), Some("0.2118".into()));
@@ -282,8 +285,23 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!("2026-11-20T15:00:00Z")),
     ];
     let names = prop::sample::select(vec![
-        "call", "id", "type", "status", "timestamp", "startedAt", "endedAt", "artifact", "messages",
-        "role", "customer", "number", "durationSeconds", "cost", "recording", "mono", "endedReason",
+        "call",
+        "id",
+        "type",
+        "status",
+        "timestamp",
+        "startedAt",
+        "endedAt",
+        "artifact",
+        "messages",
+        "role",
+        "customer",
+        "number",
+        "durationSeconds",
+        "cost",
+        "recording",
+        "mono",
+        "endedReason",
     ]);
     leaf.prop_recursive(4, 40, 6, move |inner| {
         prop_oneof![
