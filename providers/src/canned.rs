@@ -7,6 +7,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+/// First byte of a client that believes it speaks TLS.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// One scripted answer. Every answer closes its connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
@@ -118,6 +121,10 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<String> {
     loop {
         if stream.read_buf(&mut bytes).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if bytes[0] == TLS_HANDSHAKE {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            return Err(std::io::ErrorKind::InvalidData.into());
         }
         let text = String::from_utf8_lossy(&bytes);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };

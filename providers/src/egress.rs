@@ -175,11 +175,17 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
-/// rustls reports a failed handshake as an I/O error of invalid data, or of an early end.
+/// rustls reports a failed handshake as an I/O error of invalid data, or of an early end. It comes
+/// wrapped in another one, and an I/O error does not count what it wraps among its sources.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-    })
+    let mut wrapped = error.downcast_ref::<io::Error>();
+    while let Some(error) = wrapped {
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        wrapped = error.get_ref().and_then(|inner| inner.downcast_ref());
+    }
+    false
 }
 
 #[cfg(test)]
@@ -356,7 +362,7 @@ mod tests {
         let server = serve([Reply::Json(200, "{}".into())]).await;
         let plain = server.url.replace("http:", "https:");
         let no_tls = client.get(&plain).send().await.expect_err("no TLS there");
-        assert_eq!(failure_code(&no_tls), "tls");
+        assert_eq!(failure_code(&no_tls), "tls", "{no_tls:?}");
     }
 
     proptest! {

@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_not_json() {
-        for text in ["", "<html>", "{", "\"\\", "\"\\u12", "\"\\ud83d\\", "{} {}", "nul", "]"] {
+        for text in ["", "<html>", "{", "\"\\", "\"\\u12", "{} {}", "nul", "]"] {
             assert_eq!(why(text), Some(Unreadable::NotJson), "{text}");
         }
         assert_eq!(why([b'"', 0xFF, b'"']), Some(Unreadable::NotJson));

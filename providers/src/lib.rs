@@ -4,6 +4,8 @@
 //! lenient ([`incoming::read`]); sending is one request per call, bounded in time and size, never
 //! repeated in hiding, and its failures say whether trying again can help ([`error`]).
 
+#![cfg_attr(test, expect(clippy::expect_used, reason = "a test that cannot go on has failed"))]
+
 pub mod egress;
 pub mod error;
 pub mod http;

@@ -20,8 +20,8 @@ const SEND: Operation = Operation { provider: "resend", name: "send", repeatable
 /// One email. Its `Debug` is deliberately missing: it is personal data throughout.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct EmailMessage {
-    /// Recipients, at most 50.
-    pub to: Vec<String>,
+    /// The one recipient: nobody learns who else was told.
+    pub to: String,
     /// Subject line.
     pub subject: String,
     /// Body for those who read HTML.
@@ -133,7 +133,7 @@ mod tests {
 
     fn message() -> EmailMessage {
         EmailMessage {
-            to: vec!["owner@example.com".into()],
+            to: "owner@example.com".into(),
             subject: "Call summary".into(),
             html: "<p>Booked.</p>".into(),
             text: "Booked.".into(),
@@ -172,7 +172,7 @@ mod tests {
         }
         let body: Value = serde_json::from_str(body).expect("json");
         assert_eq!(body["from"], "Co <calls@example.com>");
-        assert_eq!(body["to"][0], "owner@example.com");
+        assert_eq!(body["to"], "owner@example.com");
     }
 
     #[tokio::test]

@@ -58,12 +58,12 @@ pub enum Opened {
 pub async fn open(
     db: &Database,
     identity: CallIdentity<'_>,
-    fold: impl FnOnce(&[StoredEvent]) -> CallFacts,
+    fold: impl FnOnce(Provider, &[StoredEvent]) -> CallFacts + Send,
 ) -> Result<Opened, StoreError> {
     const OPERATION: &str = "calls.open";
     let mut tx = db.tenant(identity.organization_id).await?;
     let stored = inbox::events_of_call(&mut tx, identity.call_id).await?;
-    let facts = fold(&stored);
+    let facts = fold(identity.provider, &stored);
     let key = fix_key(&mut tx, identity, &facts, &stored).await?;
     let finished = query!(
         r#"select billed_minutes is not null as "finished!" from calls
@@ -305,12 +305,11 @@ mod tests {
             record(Step::Recording, StepStatus::Failed),
             record(Step::Sms, StepStatus::Completed),
         ];
-        let newest =
-            [record(Step::Recording, StepStatus::Completed), record(Step::Sms, StepStatus::Skipped)];
+        let newest = [
+            record(Step::Recording, StepStatus::Completed),
+            record(Step::Sms, StepStatus::Skipped),
+        ];
         let merged = merge_steps(stored, &newest);
-        assert_eq!(
-            merged.iter().map(|r| r.status).collect::<Vec<_>>(),
-            [StepStatus::Completed; 3]
-        );
+        assert_eq!(merged.iter().map(|r| r.status).collect::<Vec<_>>(), [StepStatus::Completed; 3]);
     }
 }

@@ -108,6 +108,9 @@ async fn within<T>(
     work: impl Future<Output = Result<T, redis::RedisError>>,
 ) -> Result<T, redis::RedisError> {
     timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|_| {
-        Err(redis::RedisError::from((redis::ErrorKind::Io, "no answer within the time for a cache")))
+        Err(redis::RedisError::from((
+            redis::ErrorKind::Io,
+            "no answer within the time for a cache",
+        )))
     })
 }

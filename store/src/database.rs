@@ -107,12 +107,11 @@ pub(crate) async fn commit(tx: Tx, operation: &'static str) -> Result<(), StoreE
 }
 
 pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
-    let options: PgConnectOptions =
-        url.expose_secret().parse().map_err(|_: sqlx::Error| {
-            // The parser's text may hold the password.
-            let rule = "DATABASE_URL is not a postgres:// URL".to_owned();
-            StoreError::new("database.connect", Problem::Invalid(rule))
-        })?;
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_: sqlx::Error| {
+        // The parser's text may hold the password.
+        let rule = "DATABASE_URL is not a postgres:// URL".to_owned();
+        StoreError::new("database.connect", Problem::Invalid(rule))
+    })?;
     Ok(options.application_name("postcall").options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
@@ -123,10 +122,11 @@ pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, St
 /// Brings the schema up to date. Needs the owner's connection.
 pub async fn migrate(admin_url: &SecretString) -> Result<(), StoreError> {
     // A migration may take longer than a request, so it gets none of their limits.
-    let options: PgConnectOptions = admin_url.expose_secret().parse().map_err(|_: sqlx::Error| {
-        let rule = "DATABASE_ADMIN_URL is not a postgres:// URL".to_owned();
-        StoreError::new("database.migrate", Problem::Invalid(rule))
-    })?;
+    let options: PgConnectOptions =
+        admin_url.expose_secret().parse().map_err(|_: sqlx::Error| {
+            let rule = "DATABASE_ADMIN_URL is not a postgres:// URL".to_owned();
+            StoreError::new("database.migrate", Problem::Invalid(rule))
+        })?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_with(options)

@@ -9,12 +9,7 @@ use contract::{
 };
 use sqlx::{postgres::types::PgInterval, query};
 
-use crate::{
-    Database, StoreError,
-    calls::word,
-    database::commit,
-    error::During,
-};
+use crate::{Database, StoreError, calls::word, database::commit, error::During};
 
 /// A claimed event: references only, never the body.
 #[derive(Debug, Clone)]
@@ -88,11 +83,7 @@ pub async fn claim(
 }
 
 /// Puts claimed events back until `wait` from now, as if they had not been claimed.
-pub async fn postpone(
-    db: &Database,
-    events: &[InboxId],
-    wait: Duration,
-) -> Result<(), StoreError> {
+pub async fn postpone(db: &Database, events: &[InboxId], wait: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "dispatch.postpone";
     let ids: Vec<_> = events.iter().map(|id| id.0).collect();
     let mut tx = db.dispatch().await?;

@@ -46,6 +46,20 @@ impl StoreError {
         &self.problem
     }
 
+    /// The error without its cause's own text, which may quote a value of the row.
+    pub fn operation_failed(&self) -> String {
+        let kind = match &self.problem {
+            Problem::Database(_) => "database",
+            Problem::Migration(_) => "migration",
+            Problem::Redis(_) => "redis",
+            Problem::Objects(_) => "object storage",
+            Problem::Sealed(_) => "sealed value",
+            Problem::Invalid(_) => "invalid",
+            Problem::NotFound => "not found",
+        };
+        format!("store.{} failed ({kind})", self.operation)
+    }
+
     /// Whether the same call may succeed later.
     pub fn can_retry(&self) -> bool {
         match &self.problem {
@@ -53,9 +67,10 @@ impl StoreError {
                 error.as_database_error().is_none_or(|e| !is_data_error(e.code().as_deref()))
             }
             Problem::Redis(_) | Problem::Objects(_) => true,
-            Problem::Migration(_) | Problem::Sealed(_) | Problem::Invalid(_) | Problem::NotFound => {
-                false
-            }
+            Problem::Migration(_)
+            | Problem::Sealed(_)
+            | Problem::Invalid(_)
+            | Problem::NotFound => false,
         }
     }
 }

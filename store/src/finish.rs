@@ -1,7 +1,7 @@
 //! `calls.finish`: everything a call's events say, in one transaction.
 
 use contract::{
-    call::{CallStatus, billed_minutes},
+    call::{CallStatus, Provider, billed_minutes},
     calls::{CallRef, FinishCall, FinishedCall},
     merge::CallFacts,
     notifications::Channel,
@@ -27,7 +27,7 @@ use crate::{
 pub async fn finish(
     db: &Database,
     input: &FinishCall,
-    fold: impl FnOnce(&[StoredEvent]) -> CallFacts + Send,
+    fold: impl FnOnce(Provider, &[StoredEvent]) -> CallFacts + Send,
 ) -> Result<FinishedCall, StoreError> {
     const OPERATION: &str = "finish";
     let mut tx = db.tenant(input.organization_id).await?;
@@ -46,7 +46,7 @@ pub async fn finish(
         provider_call_id: &call.provider_call_id,
     };
     let stored = inbox::events_of_call(&mut tx, input.call_id).await?;
-    let facts = settle_status(fold(&stored), &stored);
+    let facts = settle_status(fold(identity.provider, &stored), &stored);
     let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
     let call = key.call_ref(identity);
     let billed = bill(&facts);
@@ -69,11 +69,8 @@ fn settle_status(mut facts: CallFacts, stored: &[StoredEvent]) -> CallFacts {
     if facts.status.is_none_or(|status| !status.is_final()) {
         let ended = stored.iter().any(|event| event.life.is_final());
         let answered = facts.started_at.is_some();
-        facts.status = Some(if ended && answered {
-            CallStatus::Completed
-        } else {
-            CallStatus::Failed
-        });
+        facts.status =
+            Some(if ended && answered { CallStatus::Completed } else { CallStatus::Failed });
     }
     facts
 }
@@ -83,11 +80,7 @@ fn bill(facts: &CallFacts) -> Billed {
     Billed { seconds, minutes: billed_minutes(seconds) }
 }
 
-async fn upsert_recording(
-    tx: &mut Tx,
-    call: CallRef,
-    facts: &CallFacts,
-) -> Result<(), StoreError> {
+async fn upsert_recording(tx: &mut Tx, call: CallRef, facts: &CallFacts) -> Result<(), StoreError> {
     let Some(source) = facts.recording_urls.as_ref().and_then(|urls| urls.first()) else {
         return Ok(());
     };

@@ -41,8 +41,10 @@ pub struct Claim {
     pub message: Message,
     /// Where it stood before this claim.
     pub previous: NotificationState,
-    /// When the claim before this one was made, if there was one.
-    pub claimed_before: Option<DateTime<Utc>>,
+    /// When the message was first due: no try is older.
+    pub since: DateTime<Utc>,
+    /// When the try before this one was made, if there was one.
+    pub last_try: Option<DateTime<Utc>>,
 }
 
 /// Whom a message goes to and why.
@@ -104,7 +106,7 @@ pub async fn claim(
     .await
     .during(OPERATION)?;
     let row = query!(
-        "select id, state, content, claimed_at from notifications
+        "select id, state, content, claimed_at, created_at from notifications
          where call_id = $1 and kind = $2 and channel = $3 and recipient_hash = $4 for update",
         to.call.call_id.0,
         CALL_PROCESSED,
@@ -135,7 +137,13 @@ pub async fn claim(
     }
     commit(tx, OPERATION).await?;
     let message = decode(&sealer.open(to.place("content"), &row.content)?)?;
-    Ok(Some(Claim { id: row.id, message, previous, claimed_before: row.claimed_at }))
+    Ok(Some(Claim {
+        id: row.id,
+        message,
+        previous,
+        since: row.created_at,
+        last_try: row.claimed_at,
+    }))
 }
 
 /// Notes what became of a claim. `error` is free of personal data.

@@ -113,6 +113,17 @@ pub async fn save(
     commit(tx, OPERATION).await
 }
 
+/// Notes that the last try at an extraction failed; a later run tries only when asked to.
+pub async fn failed(
+    db: &Database,
+    call: CallRef,
+    key: ExtractionKey<'_>,
+) -> Result<(), StoreError> {
+    let nothing =
+        Extraction { status: ExtractionStatus::Failed, model: "none", data: None, actions: &[] };
+    save(db, call, key, &nothing).await
+}
+
 async fn replace_actions(
     tx: &mut crate::database::Tx,
     call: CallRef,

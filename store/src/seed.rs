@@ -7,13 +7,8 @@ use sqlx::{Connection, PgConnection, query};
 use uuid::Uuid;
 
 use crate::{
-    StoreError, credentials,
-    database::connect_options,
-    deliveries,
-    error::During,
-    keys,
-    organizations::Settings,
-    sealing::Sealer,
+    StoreError, credentials, database::connect_options, deliveries, error::During, keys,
+    organizations::Settings, sealing::Sealer,
 };
 
 /// What a new organization starts with.
@@ -116,8 +111,8 @@ async fn endpoint(
     url: &str,
     secret: &SecretString,
 ) -> Result<(), StoreError> {
-    let sealed =
-        sealer.seal(deliveries::place(organization, "secret"), secret.expose_secret().as_bytes())?;
+    let sealed = sealer
+        .seal(deliveries::place(organization, "secret"), secret.expose_secret().as_bytes())?;
     query!(
         "insert into webhooks (id, organization_id, url, events, secret, description)
          values ($1, $2, $3, array['call.completed', 'call.failed'], $4, 'demo endpoint')

@@ -55,7 +55,7 @@ mod tests {
             *counts.entry(status.as_str()).or_default() += 1;
         }
         let expected =
-            [("busy", 2), ("canceled", 4), ("completed", 0), ("failed", 0), ("no-answer", 12)];
+            [("busy", 2), ("canceled", 4), ("completed", 21), ("failed", 558), ("no-answer", 12)];
         assert_eq!(counts, BTreeMap::from(expected));
     }
 

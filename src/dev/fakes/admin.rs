@@ -24,9 +24,11 @@ const INDEX: &str = "\
 postcall fakes: third parties on this machine. Nothing leaves it.
 
 providers
-  /vapi      POST /call, GET /call, GET /call/{id}, GET /call/{id}/mono-recording, GET /**.wav[?bytes=N]
+  /vapi      POST /call, GET /call, GET /call/{id}, GET /call/{id}/mono-recording,
+             GET /**.wav[?bytes=N]
   /retell    POST /v2/create-phone-call, GET /v2/get-call/{id}, POST /v3/list-calls, GET /**.wav
-  /twilio    /2010-04-01/Accounts/{sid}/Messages.json and Calls.json: POST, GET; {Sid}.json: GET; GET /**.wav
+  /twilio    /2010-04-01/Accounts/{sid}/Messages.json and Calls.json: POST, GET;
+             Messages/{sid}.json: GET; Calls/{sid}.json: GET, POST; GET /**.wav
   /resend    POST /emails
   /openai    POST /v1/chat/completions
   /stripe    POST /v1/billing/meter_events, POST /v1/customers
@@ -37,12 +39,14 @@ what took place
   GET    /effects?provider=&kind=&key=&accepted=&after=&limit=
   GET    /effects/count?provider=&kind=&key=&accepted=&after=
   DELETE /effects
-  kinds: sms email call call_change recording model meter_event customer broadcast webhook lookup unknown
+  kinds: sms email call call_change recording model meter_event customer broadcast webhook
+         lookup unknown
 
 what goes wrong
-  PUT    /scripts/{provider}[?key=]  {\"kind\":…, \"answers\":[{\"status\":503, \"headers\":{}, \"body\":…, \"delay_ms\":100,
-                                      \"do_it\":true, \"drop_connection\":true, \"drip\":true, \"endless\":true, \"times\":2}],
-                                      \"then\":\"normal\"|\"repeat_last\"}
+  PUT    /scripts/{provider}[?key=]
+         {\"kind\":…, \"answers\":[{\"status\":503, \"headers\":{}, \"body\":…, \"delay_ms\":100,
+          \"do_it\":true, \"drop_connection\":true, \"drip\":true, \"endless\":true, \"times\":2}],
+          \"then\":\"normal\"|\"repeat_last\"}
   GET    /scripts
   DELETE /scripts[/{provider}[?key=]]
   PUT    /delay/{provider}           {\"ms\":20}
@@ -69,8 +73,7 @@ async fn list(State(world): State<Arc<World>>, Query(filter): Query<Filter>) -> 
     let (lines, next) = world.effects.lines(&filter);
     // The effects are kept as JSON; parsing them only to write them again would be for nothing.
     let dropped = world.effects.dropped();
-    let body =
-        format!("{{\"data\":[{}],\"next\":{next},\"dropped\":{dropped}}}", lines.join(","));
+    let body = format!("{{\"data\":[{}],\"next\":{next},\"dropped\":{dropped}}}", lines.join(","));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 

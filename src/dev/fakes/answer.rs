@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use futures::StreamExt as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -52,8 +53,7 @@ pub(super) fn scripted(answer: &Answer, reply: Reply, stopping: &CancellationTok
         (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
     };
     if declares_a_length(&answer.headers) {
-        // A body of unknown length, because the server trusts the header only then.
-        response = response.map(|body| Body::from_stream(body.into_data_stream()));
+        response = response.map(of_unknown_length);
     }
     for (name, value) in &answer.headers {
         // In-process scripts are not checked beforehand: what cannot be sent is left out.
@@ -70,6 +70,18 @@ fn status(status: u16) -> StatusCode {
 
 fn declares_a_length(headers: &BTreeMap<String, String>) -> bool {
     headers.keys().any(|name| name.eq_ignore_ascii_case("content-length"))
+}
+
+/// The same body; the server trusts a `Content-Length` header only if it does not know the length.
+fn of_unknown_length(body: Body) -> Body {
+    let mut chunks = body.into_data_stream();
+    Body::from_stream(stream! {
+        while let Some(chunk) = chunks.next().await {
+            yield chunk;
+        }
+        // Without a pause the server throws the beginning away when it finds the body too short.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    })
 }
 
 fn content(scripted: Option<&Value>, own: &Content) -> (Bytes, &'static str) {

@@ -31,7 +31,7 @@ pub(super) struct Asked {
     /// The whole path, prefix included.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
-    /// The body as JSON, a form as an object of texts (or lists of texts), else a text; null if empty.
+    /// JSON as it is, a form as an object of texts (or lists of texts), else a text; null if empty.
     pub(super) body: Value,
     query_text: String,
     query: Vec<(String, String)>,
@@ -82,6 +82,14 @@ impl Asked {
     /// A number of the query, within bounds; `default` if it is absent or no number.
     pub(super) fn query_number(&self, name: &str, default: usize, largest: usize) -> usize {
         self.query(name).and_then(|text| text.parse().ok()).unwrap_or(default).min(largest)
+    }
+
+    /// This path and query, but for the page (Twilio: `next_page_uri`).
+    pub(super) fn next_page(&self, page: usize) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.query.iter().filter(|(name, _)| name != "Page"));
+        query.append_pair("Page", &page.to_string());
+        format!("{}?{}", self.path, query.finish())
     }
 
     /// A text of the body, form or JSON, that is not empty; the first of a repeated form field.

@@ -72,8 +72,8 @@ pub struct Effect {
     pub other_keys: Vec<String>,
     /// The HTTP status answered; 0 when the connection was dropped without an answer.
     pub status: u16,
-    /// Whether the effect truly took place, whatever the answer said. False for refusals, look-ups and
-    /// repeats that an idempotency key caught.
+    /// Whether the effect truly took place, whatever the answer said. False for refusals, look-ups
+    /// and repeats that an idempotency key caught.
     pub accepted: bool,
     /// The request.
     pub request: RequestSeen,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effects::{Effect, MOST_EFFECTS};
 
-/// A quarter of a MiB: more than 50 ms of a thousand effects a second, so that appending seldom writes.
+/// A quarter of a MiB: more than 50 ms of a thousand effects a second, so appending seldom writes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A line that is no effect: what was cleared, and how far the clock was put forward.
@@ -69,7 +69,8 @@ impl Journal {
     }
 
     pub(super) fn append(&mut self, line: &str) {
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        let written =
+            self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
         self.note(written);
     }
 
@@ -147,7 +148,7 @@ mod tests {
     fn marks_are_not_taken_for_effects_nor_effects_for_marks() {
         let mark = Mark { cleared_through: 7, clock_seconds: 90_000 };
         assert!(serde_json::from_str::<Effect>(&mark.line()).is_err());
-        let read: MarkLine = serde_json::from_str(&mark.line()).expect("a mark");
-        assert_eq!(read.mark, mark);
+        let read: Option<MarkLine> = serde_json::from_str(&mark.line()).ok();
+        assert_eq!(read.map(|line| line.mark), Some(mark));
     }
 }

@@ -1,5 +1,5 @@
-//! Fakes of the third parties that postcall talks to: real HTTP servers with scripted answers and an
-//! append-only effect log, one port, one path prefix for each (`GET /` tells what is here).
+//! Fakes of the third parties that postcall talks to: real HTTP servers with scripted answers and
+//! an append-only effect log, one port, one path prefix for each (`GET /` tells what is here).
 //!
 //! They speak the providers' own wire formats, errors included, and remember what the real ones
 //! remember (idempotency keys, messages, calls), also across a restart on the same log file. What a
@@ -51,7 +51,7 @@ pub use self::{
 };
 use self::{line::Door, world::World};
 
-/// How often the effect log is handed to the operating system: what a `kill -9` of the fakes may lose.
+/// How often the log is handed to the operating system: what a `kill -9` of the fakes may lose.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// How long `stop` waits for answers under way, dripping ones among them, before it cuts them off.

@@ -18,7 +18,7 @@ pub(super) trait Fake: Send + Sync {
     /// Does what is asked, or refuses it in the provider's own words.
     fn perform(&self, asked: &Asked, now: DateTime<Utc>) -> Reply;
 
-    /// The body of the provider's error with this status, for scripts and for what it does not know.
+    /// The body of the provider's error with this status, for scripts and for unknown routes.
     fn failure(&self, status: u16) -> Value;
 
     /// Remembers an effect of an earlier run that was accepted at `at` (the fakes' clock).
@@ -101,5 +101,8 @@ impl Reply {
 
 /// The standard phrase of a status, for error bodies.
 pub(super) fn phrase(status: u16) -> &'static str {
-    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Error")
 }

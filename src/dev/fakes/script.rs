@@ -20,8 +20,8 @@ const MOST: usize = 10_000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
-    /// Only requests of this kind use the script. Unset: all but look-ups, so that a failure meant for
-    /// a message is not used up by the search for it.
+    /// Only requests of this kind use the script. Unset: all but look-ups, so that a failure meant
+    /// for a message is not used up by the search for it.
     #[serde(default)]
     pub kind: Option<Kind>,
     /// One for each request, in order.
@@ -55,8 +55,8 @@ pub struct Answer {
     pub body: Option<Value>,
     /// Milliseconds to wait, in place of the provider's base latency; at most 10 minutes.
     pub delay_ms: Option<u64>,
-    /// Whether the effect takes place, whatever is answered. Unset: yes if the status is 2xx or unset,
-    /// no for other statuses and dropped connections.
+    /// Whether the effect takes place, whatever is answered. Unset: yes if the status is 2xx or
+    /// unset, no for other statuses and dropped connections.
     pub do_it: Option<bool>,
     /// Close the connection in place of an answer.
     pub drop_connection: bool,
@@ -120,8 +120,8 @@ pub(super) struct Lying {
 }
 
 impl Scripts {
-    /// Lays a script in place of an earlier one for the same provider, key and kind. False if too many
-    /// lie already.
+    /// Lays a script in place of an earlier one for the same provider, key and kind. False if too
+    /// many lie already.
     pub(super) fn lay(&self, provider: Provider, key: Option<String>, script: Script) -> bool {
         let Script { kind, answers, then } = script;
         let mut lying = self.lock();

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 /// How many are kept; the oldest go first.
-const MOST: usize = 50_000;
+const MOST: usize = 20_000;
 
 /// Resources by id, in the order in which they were made.
 #[derive(Debug, Default)]

@@ -68,7 +68,7 @@ pub enum ServerError {
         output: String,
     },
     /// A server ended before it was ready.
-    #[error("{name} ended early ({status}); the end of {log}:\n{tail}", log = log.display())]
+    #[error("{name} ended early ({status}); it said in {log}:\n{output}", log = log.display())]
     DiedEarly {
         /// Which server.
         name: &'static str,
@@ -76,12 +76,12 @@ pub enum ServerError {
         status: ExitStatus,
         /// Its log.
         log: PathBuf,
-        /// The last lines that it logged.
-        tail: String,
+        /// The first and last lines of this start in its log.
+        output: String,
     },
     /// A server runs but does not answer.
     #[error(
-        "{name} was not ready within {seconds} s; the end of {log}:\n{tail}",
+        "{name} was not ready within {seconds} s; it said in {log}:\n{output}",
         log = log.display()
     )]
     NotReady {
@@ -91,8 +91,8 @@ pub enum ServerError {
         seconds: u64,
         /// Its log.
         log: PathBuf,
-        /// The last lines that it logged.
-        tail: String,
+        /// The first and last lines of this start in its log.
+        output: String,
     },
     /// Something is asked of a server that must be stopped for it.
     #[error("{name} is running; stop it first")]
@@ -167,8 +167,8 @@ impl ServerError {
 
     /// Whether somebody took a port between our look and the server's own bind.
     pub(super) fn is_port_conflict(&self) -> bool {
-        let Self::DiedEarly { tail, .. } = self else { return false };
-        tail.to_ascii_lowercase().contains("address already in use")
+        let Self::DiedEarly { output, .. } = self else { return false };
+        output.to_ascii_lowercase().contains("address already in use")
     }
 
     pub(super) fn file(

@@ -34,11 +34,6 @@ pub struct SearchPlaces {
 }
 
 impl SearchPlaces {
-    /// The first program of that name in PATH.
-    pub(super) fn on_path(&self, name: &str) -> Option<PathBuf> {
-        self.path_folders().map(|folder| folder.join(name)).find(|file| is_program(file))
-    }
-
     fn path_folders(&self) -> impl Iterator<Item = PathBuf> {
         let folders: Vec<_> =
             self.path.iter().flat_map(|path| std::env::split_paths(path)).collect();
@@ -184,8 +179,10 @@ impl Found {
             });
         }
         if self.redis.is_none() {
-            missing
-                .push(MissingServer { what: "Redis (redis-server)", command: installer.redis_command() });
+            missing.push(MissingServer {
+                what: "Redis (redis-server)",
+                command: installer.redis_command(),
+            });
         }
         if self.temporal.is_none() {
             missing.push(MissingServer {
@@ -215,7 +212,8 @@ mod tests {
     /// Written by another process: a file that this one still has open for writing while another
     /// test forks cannot be executed ("text file busy").
     fn program(file: &Path, text: &str) {
-        let script = r#"mkdir -p "${1%/*}" && printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#;
+        let script =
+            r#"mkdir -p "${1%/*}" && printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script, "sh"]).arg(file).arg(text);
         assert!(shell.status().unwrap().success());

@@ -15,6 +15,7 @@ use super::log::Log;
 
 /// The newest version that `go install` accepts: later ones carry a `replace` in their go.mod.
 const TEMPORAL_VERSION: &str = "v1.5.1";
+const TEMPORAL: &str = "the Temporal CLI";
 const TEMPORAL_MODULE: &str = "github.com/temporalio/cli/cmd/temporal";
 
 /// Building the Temporal CLI takes 4 minutes on two cores; the rest is for slow networks.
@@ -140,12 +141,7 @@ impl Installer {
         }
     }
 
-    async fn run(
-        &self,
-        what: &'static str,
-        package: &str,
-        log: &Path,
-    ) -> Result<(), ServerError> {
+    async fn run(&self, what: &'static str, package: &str, log: &Path) -> Result<(), ServerError> {
         let command = match self {
             Self::Apt { program, root } => {
                 let mut command = match root {
@@ -206,7 +202,6 @@ async fn install_temporal(
     log: &Path,
     progress: Progress<'_>,
 ) -> Result<(), ServerError> {
-    let what = "the Temporal CLI";
     if let Some(go) = places.program(&["go"]) {
         progress("building the Temporal CLI with go install (about 4 minutes)");
         let mut command = Command::new(go);
@@ -215,23 +210,31 @@ async fn install_temporal(
         command.env("GOBIN", &places.cache_dir).env("CGO_ENABLED", "0");
         // The module has no vendor folder and no workspace, whatever the caller's settings say.
         command.env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
-        match run(what, command, log).await {
-            Ok(()) => return Ok(()),
-            // For example a Go that is too old and may not fetch a newer one.
-            Err(error) => tracing::warn!(%error, "go install failed, trying the archive"),
-        }
+        let Err(error) = run(TEMPORAL, command, log).await else { return Ok(()) };
+        // For example a Go that is too old and may not fetch a newer one.
+        tracing::warn!(%error, "go install failed, trying the archive");
+        // Who has Go is helped more by what Go said.
+        return download_temporal(places, log, progress).await.map_err(|_| error);
     }
+    download_temporal(places, log, progress).await
+}
+
+async fn download_temporal(
+    places: &SearchPlaces,
+    log: &Path,
+    progress: Progress<'_>,
+) -> Result<(), ServerError> {
     progress("downloading the Temporal CLI");
     // Unpacked beside its place and moved, so that a broken download is never found as a program.
     let script = r#"set -e
-rm -rf "$2/unpacking" && mkdir -p "$2/unpacking"
+trap 'rm -rf "$2/unpacking"' EXIT
+mkdir -p "$2/unpacking"
 curl -fsSL --retry 3 -o "$2/unpacking/archive" "$1"
 tar -xzf "$2/unpacking/archive" -C "$2/unpacking" temporal
-chmod 755 "$2/unpacking/temporal" && mv "$2/unpacking/temporal" "$2/temporal"
-rm -rf "$2/unpacking""#;
+chmod 755 "$2/unpacking/temporal" && mv "$2/unpacking/temporal" "$2/temporal""#;
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", &temporal_archive()]).arg(&places.cache_dir);
-    run(what, command, log).await
+    run(TEMPORAL, command, log).await
 }
 
 async fn run(what: &'static str, mut command: Command, log: &Path) -> Result<(), ServerError> {

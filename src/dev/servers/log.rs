@@ -13,6 +13,9 @@ const LARGEST: u64 = 32 * 1024 * 1024;
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 20;
 
+/// The cause of a Go panic stands above a long trace.
+const HEAD_LINES: usize = 6;
+
 /// The part of a log file that began with one start of its server.
 #[derive(Debug, Clone)]
 pub(super) struct Log {
@@ -42,10 +45,26 @@ impl Log {
         self.read_end().map(|bytes| last_lines(&bytes)).unwrap_or_default()
     }
 
+    /// The first and the last lines of this part; all of it when it is short.
+    pub(super) fn excerpt(&self) -> String {
+        let tail = self.tail();
+        let first = self.read(self.from).unwrap_or_default();
+        let head = String::from_utf8_lossy(&first);
+        let head: Vec<_> = head.lines().take(HEAD_LINES).collect();
+        if head.is_empty() || tail.starts_with(head[0]) {
+            return tail;
+        }
+        format!("{}\n...\n{tail}", head.join("\n"))
+    }
+
     fn read_end(&self) -> std::io::Result<Vec<u8>> {
+        let end = fs::metadata(&self.path)?.len();
+        self.read(self.from.max(end.saturating_sub(TAIL_BYTES)))
+    }
+
+    fn read(&self, from: u64) -> std::io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
-        let end = file.metadata()?.len();
-        file.seek(SeekFrom::Start(self.from.max(end.saturating_sub(TAIL_BYTES))))?;
+        file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
         file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -77,6 +96,20 @@ mod tests {
         assert_eq!(log.tail(), "");
         writeln!(file, "of the second\n\nstart").unwrap();
         assert_eq!(log.tail(), "of the second\nstart");
+    }
+
+    #[test]
+    fn an_excerpt_of_a_long_log_has_both_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, log) = Log::open(&folder.path().join("x.log")).unwrap();
+        writeln!(file, "panic: address already in use").unwrap();
+        assert_eq!(log.excerpt(), "panic: address already in use");
+        for n in 0..1000 {
+            writeln!(file, "frame {n}").unwrap();
+        }
+        let excerpt = log.excerpt();
+        assert!(excerpt.starts_with("panic: address already in use\nframe 0\n"), "{excerpt}");
+        assert!(excerpt.ends_with("frame 999"), "{excerpt}");
     }
 
     #[test]

@@ -48,10 +48,7 @@ const USUAL: Ports = Ports {
 impl Ports {
     /// Takes each port from `remembered` when it is still free, else the usual one when
     /// `preferred`, else any free one. All are distinct.
-    pub(super) fn choose(
-        remembered: Option<Self>,
-        preferred: bool,
-    ) -> Result<Self, ServerError> {
+    pub(super) fn choose(remembered: Option<Self>, preferred: bool) -> Result<Self, ServerError> {
         let before = remembered.unwrap_or(NONE);
         let usual = if preferred { USUAL } else { NONE };
         let mut taken = Vec::new();

@@ -140,15 +140,15 @@ impl Process {
                     name: self.name,
                     seconds: READY_LIMIT.as_secs(),
                     log: self.log.path(),
-                    tail: self.log.tail(),
+                    output: self.log.excerpt(),
                 }
             }),
         }
     }
 
     pub(super) fn died_early(&self, status: ExitStatus) -> ServerError {
-        let (log, tail) = (self.log.path(), self.log.tail());
-        ServerError::DiedEarly { name: self.name, status, log, tail }
+        let (log, output) = (self.log.path(), self.log.excerpt());
+        ServerError::DiedEarly { name: self.name, status, log, output }
     }
 
     /// Asks it to end and kills it when it does not.

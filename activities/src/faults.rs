@@ -1,0 +1,132 @@
+//! Named points before, between and after effects, where a test kills or fails the process.
+//!
+//! Compiled in by the feature `faults` only; a release build has the points as nothing at all.
+
+use temporalio_sdk::activities::ActivityError;
+
+/// Every point, in the order in which a call passes them.
+pub const POINTS: &[&str] = &[
+    "finish.before",
+    "finish.after",
+    "recording.before",
+    "recording.written",
+    "recording.after",
+    "extract.before",
+    "extract.answered",
+    "extract.after",
+    "sms.before",
+    "sms.claimed",
+    "sms.posted",
+    "sms.after",
+    "email.before",
+    "email.claimed",
+    "email.posted",
+    "email.after",
+    "webhooks.before",
+    "webhooks.posted",
+    "webhooks.after",
+    "close.before",
+    "close.written",
+    "close.after",
+];
+
+#[cfg(feature = "faults")]
+pub use armed::Faults;
+#[cfg(not(feature = "faults"))]
+pub use unarmed::Faults;
+
+#[cfg(not(feature = "faults"))]
+mod unarmed {
+    use super::ActivityError;
+
+    /// No faults.
+    #[derive(Debug, Clone, Default)]
+    pub struct Faults;
+
+    impl Faults {
+        pub(crate) async fn point(&self, _name: &'static str) -> Result<(), ActivityError> {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(feature = "faults")]
+mod armed {
+    use std::{fs, io::Write, path::PathBuf, process::Command, sync::Arc};
+
+    use super::{ActivityError, POINTS};
+    use crate::failure::failure;
+
+    /// Which points do what, how often, and where it is noted that they did.
+    #[derive(Debug, Clone, Default)]
+    pub struct Faults {
+        armed: Arc<Vec<Fault>>,
+        log: Option<PathBuf>,
+    }
+
+    #[derive(Debug)]
+    struct Fault {
+        point: String,
+        action: Action,
+        times: usize,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Action {
+        Kill,
+        Fail,
+    }
+
+    impl Faults {
+        /// Parses `sms.posted=kill,finish.before=fail*3`. Each fires at most its number of times
+        /// over all processes that share the file `log`, which gets a line for each.
+        pub fn parse(text: &str, log: PathBuf) -> Result<Self, String> {
+            let armed: Result<Vec<_>, _> =
+                text.split(',').filter(|part| !part.is_empty()).map(parse_fault).collect();
+            Ok(Self { armed: Arc::new(armed?), log: Some(log) })
+        }
+
+        pub(crate) async fn point(&self, name: &'static str) -> Result<(), ActivityError> {
+            let Some(fault) = self.armed.iter().find(|fault| fault.point == name) else {
+                return Ok(());
+            };
+            if !self.fires(fault) {
+                return Ok(());
+            }
+            match fault.action {
+                Action::Kill => {
+                    let pid = std::process::id().to_string();
+                    let killed = Command::new("kill").args(["-9", &pid]).status();
+                    Err(failure("Fault", format!("kill -9 did nothing: {killed:?}"), true, None))
+                }
+                Action::Fail => Err(failure("Fault", format!("fault at {name}"), true, None)),
+            }
+        }
+
+        fn fires(&self, fault: &Fault) -> bool {
+            let Some(log) = &self.log else { return false };
+            let fired = fs::read_to_string(log).unwrap_or_default();
+            if fired.lines().filter(|line| *line == fault.point).count() >= fault.times {
+                return false;
+            }
+            let file = fs::OpenOptions::new().create(true).append(true).open(log);
+            file.and_then(|mut file| writeln!(file, "{}", fault.point)).is_ok()
+        }
+    }
+
+    fn parse_fault(text: &str) -> Result<Fault, String> {
+        let (point, action) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not point=action"))?;
+        if !POINTS.contains(&point) {
+            return Err(format!("no fault point {point:?}; see `postcall faults list`"));
+        }
+        let (action, times) = action.split_once('*').unwrap_or((action, "1"));
+        let times = times.parse().map_err(|_| format!("{times:?} is not a number of times"))?;
+        let action = match action {
+            "kill" => Action::Kill,
+            "fail" => Action::Fail,
+            other => return Err(format!("no action {other:?}; kill or fail")),
+        };
+        Ok(Fault { point: point.to_owned(), action, times })
+    }
+}

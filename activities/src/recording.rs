@@ -1,0 +1,77 @@
+//! The audio, from the provider to object storage.
+#![expect(missing_docs, reason = "the markers that activities makes have none")]
+
+use std::sync::Arc;
+
+use contract::{calls::CallRef, failure::INVALID, recording::ArchivedRecording};
+use futures::StreamExt;
+use providers::{error::ProviderError, recording::RecordingSource};
+use store::{
+    Database,
+    objects::{CopyError, Objects, recording_path},
+    recordings,
+};
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use crate::{
+    failure::{failure, of_provider, of_store},
+    faults::Faults,
+};
+
+/// What the recording step needs.
+#[derive(Debug, Clone)]
+pub struct RecordingActivities {
+    /// Where the recording's metadata lies.
+    pub db: Database,
+    /// Where the audio comes from.
+    pub source: RecordingSource,
+    /// Where it goes.
+    pub objects: Objects,
+    /// Where a test may strike.
+    pub faults: Faults,
+}
+
+#[activities]
+impl RecordingActivities {
+    /// Copies the audio from the provider to object storage.
+    ///
+    /// The object's key is fixed by the call, so a repeated copy replaces the same object.
+    #[activity(definition = contract::recording::Archive)]
+    pub async fn archive(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        call: CallRef,
+    ) -> Result<ArchivedRecording, ActivityError> {
+        self.faults.point("recording.before").await?;
+        let recording = recordings::get(&self.db, call).await.map_err(|e| of_store(&e))?;
+        let Some(recording) = recording else {
+            return Err(failure(INVALID, "the call has no recording".to_owned(), false, None));
+        };
+        if let Some(stored) = recording.stored {
+            return Ok(stored);
+        }
+        let urls = [recording.source_url];
+        let open = self.source.open(recording.provider, &recording.provider_call_id, &urls);
+        let open = open.await.map_err(|error| of_provider(&error))?;
+        let path = recording_path(call, open.extension);
+        let heartbeats = open.stream.then(|chunk| async {
+            // Throttled by the SDK; a failed heartbeat shows as a cancelled activity by itself.
+            drop(ctx.record_heartbeat(()).await);
+            chunk
+        });
+        let written = self.objects.write::<ProviderError>(&path, Box::pin(heartbeats)).await;
+        let written = written.map_err(|error| match error {
+            CopyError::Source(error) => of_provider(&error),
+            CopyError::Storage(error) => of_store(&error),
+        })?;
+        self.faults.point("recording.written").await?;
+        let archived =
+            ArchivedRecording { bytes: written.bytes, sha256: hex::encode(written.sha256) };
+        recordings::stored(&self.db, call, &path, open.content_type.as_deref(), &archived)
+            .await
+            .map_err(|error| of_store(&error))?;
+        self.faults.point("recording.after").await?;
+        Ok(archived)
+    }
+}

@@ -1,0 +1,101 @@
+//! Timeouts and retries of every step, each with its reason.
+
+use std::time::Duration;
+
+use contract::names::WEBHOOK_DELIVERY_QUEUE;
+use temporalio_common::error::IncomingError;
+use temporalio_workflow::{
+    ActivityExecutionError, ActivityOptions, ChildWorkflowOptions, LocalActivityOptions,
+    ParentClosePolicy, RetryPolicy,
+};
+
+/// Longest text of an error in the step list.
+const LONGEST_ERROR: usize = 300;
+
+/// Database and cache work: usually 10 ms, so 5 s means trouble worth showing.
+pub(crate) fn local_short() -> LocalActivityOptions {
+    local(Duration::from_secs(5))
+}
+
+/// One or a few HTTP requests of at most 10 s each, made at once: the provider's client gives up
+/// first, so that the activity can tell what became of the request.
+pub(crate) fn local_http() -> LocalActivityOptions {
+    local(Duration::from_secs(12))
+}
+
+fn local(limit: Duration) -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(limit)
+        .schedule_to_close_timeout(limit)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .build()
+}
+
+/// Steps without which the call is not recorded: tried until they work, up to every minute.
+pub(crate) fn until_done() -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(60))
+        .build();
+    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(30))
+        .retry_policy(retry)
+        .build()
+}
+
+/// The design's default: 30 s, 1 s doubling, 5 attempts.
+pub(crate) fn notification() -> ActivityOptions {
+    five_attempts(Duration::from_secs(30))
+}
+
+/// A large recording takes minutes; the heartbeat tells a dead worker from a long copy.
+pub(crate) fn recording() -> ActivityOptions {
+    let mut options = five_attempts(Duration::from_secs(600));
+    options.heartbeat_timeout = Some(Duration::from_secs(30));
+    options.summary = Some("copy the audio to object storage".to_owned());
+    options
+}
+
+/// A model may think for a minute about a long transcript, and be asked up to five times in one
+/// attempt: compatible servers differ in the parameters they refuse.
+pub(crate) fn extraction() -> ActivityOptions {
+    let mut options = five_attempts(Duration::from_secs(300));
+    options.summary = Some("find what was agreed".to_owned());
+    options
+}
+
+fn five_attempts(limit: Duration) -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(60))
+        .maximum_attempts(5)
+        .build();
+    ActivityOptions::with_start_to_close_timeout(limit).retry_policy(retry).build()
+}
+
+/// A delivery outlives the call's workflow and runs on a queue of its own, so that a slow endpoint
+/// delays no call.
+pub(crate) fn delivery_child(workflow_id: String) -> ChildWorkflowOptions {
+    ChildWorkflowOptions::builder()
+        .workflow_id(workflow_id)
+        .task_queue(WEBHOOK_DELIVERY_QUEUE.to_owned())
+        .parent_close_policy(ParentClosePolicy::Abandon)
+        .build()
+}
+
+/// What a failure says to people: its class and its message, which activities keep free of
+/// personal data.
+pub(crate) fn describe(error: &ActivityExecutionError) -> String {
+    let text = match error.reason() {
+        Some(IncomingError::Application(failure)) => {
+            let class = failure.type_name().unwrap_or("Error");
+            format!("{class}: {}", failure.source_error())
+        }
+        _ if error.as_timeout().is_some() => {
+            "Timeout: no answer within the step's limit".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    text.chars().take(LONGEST_ERROR).collect()
+}
