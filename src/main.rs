@@ -1,2 +1,5 @@
-//! postcall.
-fn main() {}
+//! The binary `postcall`.
+
+fn main() -> std::process::ExitCode {
+    postcall::cli::run()
+}

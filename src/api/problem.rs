@@ -8,10 +8,15 @@ use axum::{
 };
 use serde::Serialize;
 use store::StoreError;
-use utoipa::ToSchema;
+use utoipa::{
+    ToResponse, ToSchema,
+    openapi::{Content, Ref, RefOr, Response as Documented, ResponseBuilder},
+};
 
 /// Media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+/// Name of the response of every error, and of its schema, in the OpenAPI document.
+pub(super) const PROBLEM: &str = "Problem";
 /// Seconds after which what is unavailable is worth another try.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -254,6 +259,17 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl ToResponse<'static> for Problem {
+    fn response() -> (&'static str, RefOr<Documented>) {
+        let content = Content::new(Some(Ref::from_schema_name(PROBLEM)));
+        let response = ResponseBuilder::new()
+            .description("A problem (RFC 9457)")
+            .content(MEDIA_TYPE, content)
+            .build();
+        (PROBLEM, RefOr::T(response))
     }
 }
 

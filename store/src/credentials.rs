@@ -8,7 +8,7 @@ use sqlx::query;
 use crate::{
     Database, StoreError,
     database::commit,
-    error::During,
+    error::{During, Problem},
     organizations::Settings,
     sealing::{Place, Sealer},
 };
@@ -52,6 +52,23 @@ pub async fn get(
     let chosen: Settings = serde_json::from_value(row.organization_settings).unwrap_or_default();
     let keep_all_events = chosen.keep_all_events;
     Ok(Some(Credentials { secrets, settings: row.settings, keep_all_events }))
+}
+
+/// Credentials of an organization that has none of its own: the installation's one secret.
+pub async fn fallback(
+    db: &Database,
+    organization: OrganizationId,
+    secret: &SecretString,
+) -> Result<Option<Credentials>, StoreError> {
+    match crate::organizations::get(db, organization).await {
+        Ok(found) => Ok(Some(Credentials {
+            secrets: vec![secret.clone()],
+            settings: Value::Object(serde_json::Map::new()),
+            keep_all_events: found.settings.keep_all_events,
+        })),
+        Err(error) if matches!(error.problem(), Problem::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) const fn place(organization: OrganizationId, column: &'static str) -> Place {

@@ -52,7 +52,8 @@ pub async fn get(db: &Database, id: OrganizationId) -> Result<Organization, Stor
 
 pub(crate) async fn get_in(tx: &mut Tx, id: OrganizationId) -> Result<Organization, StoreError> {
     const OPERATION: &str = "organizations.get";
-    let row = query!("select name, settings from organizations where id = $1", id.0)
+    let row = query!("select name, settings from organizations
+         where id = $1 and deleted_at is null", id.0)
         .fetch_one(&mut **tx)
         .await
         .during(OPERATION)?;

@@ -49,7 +49,7 @@ impl CallProcessing {
     }
 
     #[signal(name = "call-event")]
-    fn call_event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, _event: CallEventStored) {
+    pub fn call_event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, _event: CallEventStored) {
         self.has_news = true;
     }
 }

@@ -28,8 +28,8 @@ fn object_fault(schema: &Value, path: &mut Vec<String>) -> Option<String> {
         let context = path.join("', '");
         if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
             return Some(format!(
-                "In context=('{context}'), 'additionalProperties' is required to be supplied and to \
-                 be false."
+                "In context=('{context}'), 'additionalProperties' is required to be supplied \
+                 and to be false."
             ));
         }
         let required = schema.get("required").and_then(Value::as_array);
@@ -38,8 +38,8 @@ fn object_fault(schema: &Value, path: &mut Vec<String>) -> Option<String> {
             .find(|name| !required.is_some_and(|required| required.contains(&json!(name))));
         if let Some(name) = missing {
             return Some(format!(
-                "In context=('{context}'), 'required' is required to be supplied and to be an array \
-                 including every key in properties. Missing '{name}'."
+                "In context=('{context}'), 'required' is required to be supplied and to be \
+                 an array including every key in properties. Missing '{name}'."
             ));
         }
     }

@@ -7,9 +7,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
 
 use super::account::Launcher;
 use super::error::ServerError;
@@ -17,6 +19,11 @@ use super::error::ServerError;
 /// Where PostgreSQL's data goes when its account cannot enter the data folder (`/root/...`).
 /// Unlike `/tmp` it survives a restart of the machine.
 const OUTSIDE: &str = "/var/tmp";
+
+/// A lock that was given up can still be held for moments: by a child process that another thread
+/// has forked and that has not yet become its program, at which point it lets go of our files.
+const LOCK_LIMIT: Duration = Duration::from_millis(500);
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Bytes of randomness in PostgreSQL's password.
 const PASSWORD_BYTES: usize = 24;
@@ -31,7 +38,7 @@ pub(super) struct DataFolder {
 
 impl DataFolder {
     /// Makes the folder where needed and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, ServerError> {
+    pub(super) async fn open(path: &Path) -> Result<Self, ServerError> {
         if fs::metadata(path).is_ok_and(|data| !data.is_dir()) {
             return Err(ServerError::NotAFolder { path: path.to_owned() });
         }
@@ -41,7 +48,7 @@ impl DataFolder {
         for name in ["logs", "run"] {
             make_folder(&root.join(name))?;
         }
-        let lock = lock(&root)?;
+        let lock = lock(&root).await?;
         Ok(Self { root, _lock: lock })
     }
 
@@ -181,14 +188,22 @@ fn make_outside(folder: &Path) -> Result<(), ServerError> {
     }
 }
 
-fn lock(root: &Path) -> Result<File, ServerError> {
+async fn lock(root: &Path) -> Result<File, ServerError> {
     let path = root.join("run/lock");
     let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(ServerError::file("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ServerError::InUse { folder: root.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(ServerError::file("lock", path)(error)),
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                sleep(LOCK_AGAIN).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(ServerError::InUse { folder: root.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(ServerError::file("lock", path)(error)),
+        }
     }
 }
 
@@ -200,27 +215,27 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_file_is_no_data_folder() {
+    #[tokio::test]
+    async fn a_file_is_no_data_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = DataFolder::open(file.path()).unwrap_err();
+        let error = DataFolder::open(file.path()).await.unwrap_err();
         assert!(matches!(error, ServerError::NotAFolder { .. }), "{error}");
     }
 
-    #[test]
-    fn a_folder_has_one_user_at_a_time() {
+    #[tokio::test]
+    async fn a_folder_has_one_user_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let first = DataFolder::open(folder.path()).unwrap();
-        let error = DataFolder::open(folder.path()).unwrap_err();
+        let first = DataFolder::open(folder.path()).await.unwrap();
+        let error = DataFolder::open(folder.path()).await.unwrap_err();
         assert!(matches!(error, ServerError::InUse { .. }), "{error}");
         drop(first);
-        DataFolder::open(folder.path()).unwrap();
+        DataFolder::open(folder.path()).await.unwrap();
     }
 
-    #[test]
-    fn the_password_is_kept_and_private() {
+    #[tokio::test]
+    async fn the_password_is_kept_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
+        let data = DataFolder::open(folder.path()).await.unwrap();
         let place = folder.path().join("postgres");
         let lost = data.password(&place, false).unwrap_err();
         assert!(matches!(lost, ServerError::PasswordLost { .. }), "{lost}");

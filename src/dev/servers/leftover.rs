@@ -53,7 +53,9 @@ impl Traces<'_> {
     }
 
     /// Redis replaces its command line by a title, so its working folder is looked at too. The
-    /// command line of a zombie is empty: it is dead, though nobody took note of it yet.
+    /// command line of a zombie is empty: it is dead, though nobody took note of it yet. That of
+    /// a new process is empty too, for less than a millisecond; finding the programs, which comes
+    /// before this, takes longer.
     fn matches_proc(&self, pid: u32) -> bool {
         let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
         let line = String::from_utf8_lossy(&line);
@@ -95,6 +97,11 @@ mod tests {
             folder: &place,
             quit: Signal::Terminate,
         };
+        let deadline = Instant::now() + STOP_LIMIT;
+        while ours.running().is_none() && Instant::now() < deadline {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(ours.running(), Some(child.id()));
         Traces { program: "redis-server", ..ours }.end().await;
         if cfg!(target_os = "linux") {
             Traces { folder: Path::new("/nowhere"), ..ours }.end().await;

@@ -16,6 +16,7 @@ mod folder;
 mod install;
 mod leftover;
 mod log;
+mod own;
 mod ports;
 mod postgres;
 mod process;
@@ -30,6 +31,7 @@ use std::time::Instant;
 
 pub use self::error::{MissingServer, MissingServers, ServerError};
 pub use self::find::SearchPlaces;
+pub use self::own::{OwnCommand, OwnProcess};
 pub use self::postgres::Postgres;
 pub use self::redis::Redis;
 pub use self::temporal::Temporal;
@@ -92,7 +94,7 @@ impl Servers {
         options: &ServerOptions,
         progress: Progress<'_>,
     ) -> Result<Self, ServerError> {
-        let folder = DataFolder::open(&options.data_dir)?;
+        let folder = DataFolder::open(&options.data_dir).await?;
         let places = folder.postgres_places();
         let version = places.iter().find_map(|place| postgres::data_version(place));
         let log = folder.log("install");

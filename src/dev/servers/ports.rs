@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ const ATTEMPTS: usize = 200;
 
 /// A listener on this machine accepts at once, or its queue is full and it counts as one too.
 const CONNECT_LIMIT: Duration = Duration::from_millis(200);
+
+/// See [`becomes_free`].
+const LOOKS: u32 = 3;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The ports of one set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +95,7 @@ const NONE: Ports = Ports {
 
 fn pick(taken: &mut Vec<u16>, remembered: u16, usual: u16) -> Result<u16, ServerError> {
     for wish in [remembered, usual] {
-        if wish != 0 && !taken.contains(&wish) && is_free(wish) {
+        if wish != 0 && !taken.contains(&wish) && becomes_free(wish) {
             taken.push(wish);
             return Ok(wish);
         }
@@ -105,6 +110,17 @@ fn pick(taken: &mut Vec<u16>, remembered: u16, usual: u16) -> Result<u16, Server
         }
     }
     Err(ServerError::NoFreePort { from: FROM, to: TO })
+}
+
+/// Looks more than once: a child process that another thread has forked holds our own listeners
+/// of a moment ago until it becomes its program, and a port that changes for that is a nuisance.
+fn becomes_free(port: u16) -> bool {
+    (0..LOOKS).any(|look| {
+        if look > 0 {
+            thread::sleep(LOOK_AGAIN);
+        }
+        is_free(port)
+    })
 }
 
 /// Whether nothing listens there. Binding alone is not enough on macOS, where a listener on all

@@ -8,13 +8,17 @@ use contract::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::{query, types::Json};
+use sqlx::query;
 use uuid::Uuid;
 
-use super::{Page, Place, one_more, recordings::Recording};
+use super::{
+    Page, Place,
+    call_rows::{Slice, read},
+    one_more,
+    recordings::Recording,
+};
 use crate::{
     Database, StoreError,
-    calls::word,
     database::{Tx, commit},
     error::During,
 };
@@ -185,93 +189,4 @@ fn just_after(at: DateTime<Utc>) -> Place {
 
 fn earlier(one: Place, other: Place) -> Place {
     if (one.at, one.id) < (other.at, other.id) { one } else { other }
-}
-
-struct Slice {
-    ids: Option<Vec<Uuid>>,
-    status: Option<CallStatus>,
-    assistant_id: Option<Uuid>,
-    from: DateTime<Utc>,
-    after: Place,
-}
-
-/// The page is cut before anything is joined to it, so each join costs a page's worth of look-ups.
-/// `created_at <= $3` says nothing that the row comparison does not, but prunes partitions.
-async fn read(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    slice: &Slice,
-    limit: i64,
-) -> Result<Vec<Call>, StoreError> {
-    const OPERATION: &str = "reads.calls.read";
-    let rows = query!(
-        r#"select c.id, c.provider, c.provider_call_id, c.assistant_id, c.direction, c.status,
-             c.outcome, c.from_number, c.to_number, c.started_at, c.ended_at, c.duration_seconds,
-             c.billed_minutes, c.ended_reason, c.cost_usd::float8 as cost_usd, c.metadata,
-             c.steps as "steps: Json<Vec<StepRecord>>", c.created_at, c.updated_at,
-             t.summary as "summary?", r.status as "recording_status?",
-             r.storage_path as "storage_path?", r.content_type as "content_type?",
-             r.bytes as "bytes?", r.sha256 as "sha256?",
-             (select jsonb_agg(jsonb_build_object('description', a.description, 'owner', a.owner,
-                  'due_at', a.due_at, 'due_text', a.due_text, 'status', a.status)
-                  order by a.position)
-              from call_actions a
-              where a.call_id = c.id and a.call_created_at = c.created_at
-             ) as "actions: Json<Vec<Action>>"
-         from (select * from calls
-               where organization_id = $1 and created_at >= $2 and created_at <= $3
-                 and (created_at, id) < ($3, $4)
-                 and ($5::uuid[] is null or id = any($5))
-                 and ($6::text is null or status = $6)
-                 and ($7::uuid is null or assistant_id = $7)
-               order by created_at desc, id desc limit $8) c
-         left join call_transcripts t on t.call_id = c.id and t.call_created_at = c.created_at
-         left join call_recordings r on r.call_id = c.id
-         order by c.created_at desc, c.id desc"#,
-        organization.0,
-        slice.from,
-        slice.after.at,
-        slice.after.id,
-        slice.ids.as_deref(),
-        slice.status.map(CallStatus::as_str),
-        slice.assistant_id,
-        limit,
-    )
-    .fetch_all(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Call {
-                id: CallId(row.id),
-                provider: word(OPERATION, &row.provider)?,
-                provider_call_id: row.provider_call_id,
-                assistant_id: row.assistant_id,
-                direction: row.direction.map(|text| word(OPERATION, &text)).transpose()?,
-                status: word(OPERATION, &row.status)?,
-                outcome: row.outcome,
-                from_number: row.from_number,
-                to_number: row.to_number,
-                started_at: row.started_at,
-                ended_at: row.ended_at,
-                duration_seconds: row.duration_seconds,
-                billed_minutes: row.billed_minutes,
-                ended_reason: row.ended_reason,
-                cost_usd: row.cost_usd,
-                summary: row.summary,
-                recording: row.recording_status.map(|status| Recording {
-                    status,
-                    path: row.storage_path,
-                    content_type: row.content_type,
-                    bytes: row.bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-                    sha256: row.sha256.map(hex::encode),
-                }),
-                actions: row.actions.map(|Json(actions)| actions).unwrap_or_default(),
-                steps: row.steps.0,
-                metadata: row.metadata,
-                created_at: row.created_at,
-                updated_at: row.updated_at,
-            })
-        })
-        .collect()
 }

@@ -1,0 +1,201 @@
+//! Who asks: the API key of a request and the organization it belongs to.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use chrono::{DateTime, Utc};
+use contract::ids::OrganizationId;
+use store::keys::{self, ApiKey};
+
+use super::{
+    ApiState, key_format,
+    problem::{Kind, Problem},
+};
+
+/// How long a key that was found is believed. A key that is disabled works for this much longer.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// Keys in memory at a time; more are more than any process serves within five seconds.
+const MOST_KEYS: usize = 10_000;
+
+/// What a route needs a key to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Calls, their transcripts, recordings and results.
+    ReadCalls,
+    /// The live stream.
+    ReadEvents,
+    /// Minutes used.
+    ReadUsage,
+    /// Endpoints and attempts at them.
+    ReadWebhooks,
+}
+
+impl Scope {
+    /// The scope in `api_keys.scopes`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadCalls => "calls:read",
+            Self::ReadEvents => "events:read",
+            Self::ReadUsage => "usage:read",
+            Self::ReadWebhooks => "webhooks:read",
+        }
+    }
+}
+
+/// The organization that asks. A handler can read nothing without one.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    organization: OrganizationId,
+    key: Arc<ApiKey>,
+}
+
+impl Caller {
+    /// The organization, where the key has the scope. A key without any scopes has all.
+    pub fn may(&self, scope: Scope) -> Result<OrganizationId, Problem> {
+        let scopes = &self.key.scopes;
+        if scopes.is_empty() || scopes.iter().any(|has| has == scope.as_str()) {
+            return Ok(self.organization);
+        }
+        let detail = format!("The key lacks the scope {}.", scope.as_str());
+        Err(Problem::with_detail(Kind::Forbidden, detail))
+    }
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
+        let refused = || Problem::new(Kind::Unauthenticated);
+        let presented = presented(&parts.headers).ok_or_else(refused)?;
+        if !key_format::is_well_formed(presented) {
+            return Err(refused());
+        }
+        let hash = keys::hash(presented);
+        let key = match api.keys.get(hash, Instant::now()) {
+            Some(key) => key,
+            None => {
+                let key = Arc::new(keys::find(&api.db, hash).await?.ok_or_else(refused)?);
+                api.keys.put(hash, key.clone(), Instant::now());
+                key
+            }
+        };
+        if !is_usable(&key, Utc::now()) {
+            return Err(refused());
+        }
+        Ok(Self { organization: key.organization_id, key })
+    }
+}
+
+fn is_usable(key: &ApiKey, now: DateTime<Utc>) -> bool {
+    key.enabled && key.expires_at.is_none_or(|end| now < end)
+}
+
+/// `Authorization: Bearer {key}` or, without that header, `X-API-Key: {key}`.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return headers.get("x-api-key")?.to_str().ok();
+    };
+    let (scheme, key) = authorization.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_ascii())
+}
+
+type Hash = [u8; 32];
+
+/// Keys that were found lately, by their SHA-256: most requests need no query for their key.
+///
+/// Keys that were not found are not remembered: guesses would push the good ones out.
+#[derive(Clone, Default)]
+pub struct KeyCache {
+    found: Arc<Mutex<HashMap<Hash, (Instant, Arc<ApiKey>)>>>,
+}
+
+impl KeyCache {
+    fn get(&self, hash: Hash, now: Instant) -> Option<Arc<ApiKey>> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, key) = found.get(&hash)?;
+        (now.duration_since(*at) < BELIEVED).then(|| key.clone())
+    }
+
+    fn put(&self, hash: Hash, key: Arc<ApiKey>, now: Instant) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() >= MOST_KEYS {
+            found.retain(|_, (at, _)| now.duration_since(*at) < BELIEVED);
+        }
+        if found.len() < MOST_KEYS {
+            found.insert(hash, (now, key));
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(scopes: &[&str]) -> ApiKey {
+        ApiKey {
+            id: Uuid::nil(),
+            organization_id: OrganizationId(Uuid::nil()),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            enabled: true,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_key_comes_in_either_header() {
+        let headers = |name: HeaderName, value: &'static str| {
+            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+        };
+        let bearer = |value| headers(header::AUTHORIZATION, value);
+        assert_eq!(presented(&bearer("Bearer vx_1")), Some("vx_1"));
+        assert_eq!(presented(&bearer("bearer  vx_1")), Some("vx_1"));
+        assert_eq!(presented(&headers(HeaderName::from_static("x-api-key"), "vx_1")), Some("vx_1"));
+        assert_eq!(presented(&bearer("Basic vx_1")), None);
+        assert_eq!(presented(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn disabled_and_expired_keys_are_not_usable() {
+        let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert!(is_usable(&key(&[]), now));
+        assert!(!is_usable(&ApiKey { enabled: false, ..key(&[]) }, now));
+        assert!(!is_usable(&ApiKey { expires_at: Some(now), ..key(&[]) }, now));
+    }
+
+    #[test]
+    fn scopes_narrow_a_key() {
+        let caller = |scopes: &[&str]| Caller {
+            organization: OrganizationId(Uuid::nil()),
+            key: Arc::new(key(scopes)),
+        };
+        assert!(caller(&[]).may(Scope::ReadUsage).is_ok());
+        assert!(caller(&["usage:read"]).may(Scope::ReadUsage).is_ok());
+        let refused = caller(&["calls:read"]).may(Scope::ReadUsage).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Forbidden);
+    }
+
+    #[test]
+    fn keys_are_believed_for_five_seconds_and_bounded_in_number() {
+        let (cache, start) = (KeyCache::default(), Instant::now());
+        let hash = |number: usize| keys::hash(&number.to_string());
+        for number in 0..=MOST_KEYS {
+            cache.put(hash(number), Arc::new(key(&[])), start);
+        }
+        assert!(cache.get(hash(0), start + Duration::from_secs(4)).is_some());
+        assert!(cache.get(hash(0), start + BELIEVED).is_none());
+        assert!(cache.get(hash(MOST_KEYS), start).is_none());
+        cache.put(hash(MOST_KEYS), Arc::new(key(&[])), start + BELIEVED);
+        assert!(cache.get(hash(MOST_KEYS), start + BELIEVED).is_some());
+    }
+}

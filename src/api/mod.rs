@@ -1,0 +1,125 @@
+//! The HTTP API: what customers read of their calls. One file per resource: types in, types out,
+//! handlers, `router()`.
+//!
+//! Deliberately absent: SQL, Temporal and providers' formats. A handler gets an organization only
+//! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
+
+pub mod auth;
+pub mod calls;
+mod cursor;
+mod docs;
+pub mod events;
+pub mod extract;
+pub mod health;
+mod html;
+pub mod key_format;
+pub mod live;
+mod openapi;
+pub mod problem;
+pub mod recordings;
+pub mod request_id;
+pub mod results;
+mod schema;
+pub mod search;
+pub mod timestamp;
+pub mod transcripts;
+pub mod usage;
+pub mod webhooks;
+
+use std::any::Any;
+
+use axum::{
+    Router,
+    extract::FromRef,
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+};
+use store::{Database, objects::Objects};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::{
+    auth::KeyCache,
+    health::Health,
+    live::Live,
+    problem::{Kind, Problem},
+};
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Rows, as role [`store::Role::Api`].
+    pub db: Database,
+    /// Recordings.
+    pub objects: Objects,
+    /// Wake-ups of the live streams.
+    pub live: Live,
+    /// What readiness looks at.
+    pub health: Health,
+    /// Signs cursors. The same in all processes, or their pages do not fit together.
+    pub cursor_key: [u8; 32],
+    keys: KeyCache,
+}
+
+impl ApiState {
+    /// The state of an API whose cursors are signed with `cursor_key`.
+    pub fn new(
+        db: Database,
+        objects: Objects,
+        live: Live,
+        health: Health,
+        cursor_key: [u8; 32],
+    ) -> Self {
+        Self { db, objects, live, health, cursor_key, keys: KeyCache::default() }
+    }
+}
+
+impl FromRef<ApiState> for Health {
+    fn from_ref(api: &ApiState) -> Self {
+        api.health.clone()
+    }
+}
+
+/// The whole API. It answers what no other route of the process does, so merge others into it.
+pub fn router(state: ApiState) -> Router {
+    let document = openapi();
+    let (routes, _) = routes().split_for_parts();
+    finished(routes.with_state(state).merge(docs::router(&document)))
+}
+
+/// The OpenAPI 3.1 document of [`router`].
+pub fn openapi() -> OpenApi {
+    openapi::complete(routes().into_openapi())
+}
+
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(calls::router())
+        .merge(transcripts::router())
+        .merge(recordings::router())
+        .merge(results::router())
+        .merge(search::router())
+        .merge(usage::router())
+        .merge(webhooks::router())
+        .merge(events::router())
+        .merge(health::router())
+}
+
+/// What is true of every answer: a problem where it is an error, and an id.
+fn finished(routes: Router) -> Router {
+    routes
+        .fallback(|| async { Problem::not_found("route") })
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(request_id::identify))
+}
+
+/// The panic itself is written by the process' panic hook; its message may hold anything.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a request panicked");
+    Problem::new(Kind::Internal).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Schemas of the literals that the contract defines, for the OpenAPI document.
+
+use contract::{
+    call::{CallStatus, Direction, Provider},
+    steps::{Step, StepStatus},
+};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+
+pub(super) fn call_status() -> Object {
+    one_of(CallStatus::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(super) fn provider() -> Object {
+    one_of(Provider::ALL.iter().map(|word| word.as_str()))
+}
+
+/// Null where the provider did not say.
+pub(super) fn direction() -> Object {
+    let words = Direction::ALL.iter().map(|word| Some(word.as_str()));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(words.chain([None])))
+        .build()
+}
+
+pub(super) fn step() -> Object {
+    one_of(Step::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(super) fn step_status() -> Object {
+    one_of(StepStatus::ALL.iter().map(|word| word.as_str()))
+}
+
+fn one_of(words: impl Iterator<Item = &'static str>) -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .enum_values(Some(words))
+        .build()
+}

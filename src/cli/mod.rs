@@ -1,0 +1,253 @@
+//! The command line: noun, then verb. Data goes to stdout, talk to stderr.
+
+mod bench;
+mod calls;
+mod doctor;
+mod output;
+mod target;
+mod trigger;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::sync::watch;
+
+use crate::{
+    config::{self, ClientConfig, Config, LogConfig},
+    dev, serve, telemetry, temporal, worker,
+};
+
+pub use output::Format;
+
+/// How a command ends when not by success; the code is the process' exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Exit code 1.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+    /// Exit code 3.
+    #[error("{0}")]
+    NotFound(String),
+    /// Exit code 4.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// Exit code 5.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+impl Failed {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Other(_) => 1,
+            Self::NotFound(_) => 3,
+            Self::NotAllowed(_) => 4,
+            Self::Conflict(_) => 5,
+        }
+    }
+}
+
+/// The durable backend of a voice-AI product: provider webhooks in, one Temporal workflow per call.
+#[derive(Debug, Parser)]
+#[command(name = "postcall", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine: servers, fake providers, serve and worker, a demo
+    /// organization.
+    Dev(DevArgs),
+    /// Receive webhooks and answer the API.
+    Serve,
+    /// Process calls: dispatcher, workflows and activities.
+    Worker,
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Temporal Schedules.
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
+    /// Check every dependency and setting, and say what to do.
+    Doctor(doctor::DoctorArgs),
+    /// Calls of the organization whose key is used.
+    #[command(subcommand)]
+    Calls(calls::CallsCommand),
+    /// Post an example webhook, signed, to a running installation.
+    Trigger(trigger::TriggerArgs),
+    /// Measure a running installation.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Named points where a test build can be killed or failed.
+    #[command(subcommand)]
+    Faults(FaultsCommand),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print a completion script.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DevArgs {
+    /// Where all data, logs and secrets lie.
+    #[arg(long, default_value = ".postcall")]
+    data_dir: PathBuf,
+    /// Install PostgreSQL, Redis and the Temporal CLI where they are missing.
+    #[arg(long)]
+    install: bool,
+    /// Keep Temporal's data in memory only: faster, and gone at the end.
+    #[arg(long)]
+    temporal_in_memory: bool,
+    /// Where the API listens; a free port if this one is taken.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Latency of the fake providers in milliseconds.
+    #[arg(long, default_value_t = 20)]
+    fakes_delay_ms: u64,
+    /// A further setting of Temporal's dynamic configuration, as KEY=JSON.
+    #[arg(long = "temporal-setting")]
+    temporal_settings: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum SchedulesCommand {
+    /// List the schedules that postcall has.
+    List,
+    /// Make Temporal's schedules equal to the list.
+    Apply,
+}
+
+#[derive(Debug, Subcommand)]
+enum FaultsCommand {
+    /// List the points, in the order in which a call passes them.
+    List,
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let interactive = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    telemetry::start_logging(&LogConfig::from_env(interactive));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(Box::pin(execute(cli.command)));
+    // Blocking work that a stop left behind must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("error: {failed}");
+            ExitCode::from(failed.code())
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Dev(args) => Box::pin(run_dev(args)).await?,
+        Command::Serve => serve::run(config()?, stop_signal()).await?,
+        Command::Worker => worker::run(config()?, stop_signal()).await?,
+        Command::Migrate => migrate().await?,
+        Command::Schedules(command) => run_schedules(command).await?,
+        Command::Doctor(args) => doctor::run(&args).await?,
+        Command::Calls(command) => calls::run(command).await?,
+        Command::Trigger(args) => trigger::run(&args).await?,
+        Command::Bench(command) => bench::run(command).await?,
+        Command::Faults(FaultsCommand::List) => list_faults(),
+        Command::Openapi => print_openapi()?,
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "postcall", &mut std::io::stdout());
+        }
+    }
+    Ok(())
+}
+
+fn config() -> anyhow::Result<Config> {
+    Config::from_env().context("configuration (see .env.example)")
+}
+
+async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
+    let client = ClientConfig::from_env()?;
+    let options = dev::DevOptions {
+        install: args.install || client.install,
+        data_dir: args.data_dir,
+        temporal_in_memory: args.temporal_in_memory,
+        listen: args.listen,
+        fakes_delay: Duration::from_millis(args.fakes_delay_ms),
+        temporal_settings: args.temporal_settings,
+    };
+    let progress = |line: &str| eprintln!("postcall dev: {line}");
+    dev::run(options, client, stop_signal(), &progress).await
+}
+
+async fn migrate() -> anyhow::Result<()> {
+    let config = config()?;
+    store::database::migrate(&config.database_admin_url).await?;
+    eprintln!("the schema at {} is up to date", config::shown(&config.database_admin_url));
+    Ok(())
+}
+
+async fn run_schedules(command: SchedulesCommand) -> anyhow::Result<()> {
+    match command {
+        SchedulesCommand::List => {
+            for (id, cron, what) in schedules::list() {
+                println!("{id}\t{cron}\t{what}");
+            }
+        }
+        SchedulesCommand::Apply => {
+            let config = config()?;
+            let identity = config::identity("schedules");
+            let client = temporal::connect(&config.temporal, &identity).await?;
+            for (id, applied) in schedules::apply(&client).await? {
+                println!("{id}\t{applied:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list_faults() {
+    for point in activities::faults::POINTS {
+        println!("{point}");
+    }
+    if !cfg!(feature = "faults") {
+        eprintln!("this binary has no faults in it: build with --features faults");
+    }
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    println!("{}", crate::api::openapi().to_pretty_json()?);
+    Ok(())
+}
+
+/// Turns true at Ctrl-C or SIGTERM.
+fn stop_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let terminated = async {
+            use tokio::signal::unix::{SignalKind, signal};
+            match signal(SignalKind::terminate()) {
+                Ok(mut terminate) => drop(terminate.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+        sender.send_replace(true);
+        // Held for the life of the process: a dropped sender would look like a stop.
+        std::future::pending::<()>().await;
+    });
+    receiver
+}

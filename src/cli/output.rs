@@ -1,0 +1,59 @@
+//! Data on stdout, in the form that was asked for.
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::Value;
+
+/// Form of a command's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Prints rows with the named columns; JSON forms print everything.
+pub(super) fn rows(format: Format, columns: &[&str], rows: &[Value]) {
+    match format {
+        Format::Json => println!("{}", Value::Array(rows.to_vec())),
+        Format::Jsonl => rows.iter().for_each(|row| println!("{row}")),
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_preset(NOTHING).set_header(columns.iter().map(|name| name.to_uppercase()));
+            for row in rows {
+                table.add_row(columns.iter().map(|name| cell(&row[*name])));
+            }
+            println!("{table}");
+        }
+    }
+}
+
+/// Prints one object, field by field.
+pub(super) fn object(format: Format, value: &Value) {
+    let Some(fields) = value.as_object().filter(|_| format == Format::Table) else {
+        println!("{value}");
+        return;
+    };
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    for (name, value) in fields {
+        table.add_row([name.clone(), cell(value)]);
+    }
+    println!("{table}");
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\n"),
+        Value::Object(fields) => {
+            let shown = fields.iter().filter(|(_, value)| !value.is_null());
+            shown.map(|(name, value)| format!("{name}={}", cell(value))).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,78 @@
+//! Which installation a command talks to: the environment's, else the `postcall dev` of a folder.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::Failed;
+use crate::{config::ClientConfig, dev::DevState};
+
+/// Options of every command that talks to an installation.
+#[derive(Debug, Clone, Args)]
+pub(super) struct TargetArgs {
+    /// The folder of the `postcall dev` to talk to, unless POSTCALL_API_URL is set.
+    #[arg(long, default_value = ".postcall")]
+    pub(super) data_dir: PathBuf,
+}
+
+/// An installation's API.
+pub(super) struct Target {
+    pub(super) api_url: String,
+    api_key: SecretString,
+    pub(super) http: reqwest::Client,
+}
+
+impl TargetArgs {
+    /// The running `postcall dev`.
+    pub(super) fn dev(&self) -> anyhow::Result<DevState> {
+        DevState::read(&self.data_dir)?.ok_or_else(|| {
+            anyhow!(
+                "no `postcall dev` is ready in {}; start it, or name its folder with --data-dir",
+                self.data_dir.display()
+            )
+        })
+    }
+
+    /// The API to talk to.
+    pub(super) fn api(&self) -> anyhow::Result<Target> {
+        let client = ClientConfig::from_env()?;
+        let http = reqwest::Client::builder().build()?;
+        if let Some(api_url) = client.api_url {
+            let api_key = client.api_key.context("POSTCALL_API_URL needs POSTCALL_API_KEY")?;
+            return Ok(Target { api_url, api_key, http });
+        }
+        let state = self.dev()?;
+        Ok(Target { api_url: state.api_url, api_key: state.demo.api_key.into(), http })
+    }
+}
+
+impl Target {
+    /// GETs JSON, with the API's own words where it refuses.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failed> {
+        let request = self
+            .http
+            .request(Method::GET, format!("{}{path}", self.api_url))
+            .bearer_auth(self.api_key.expose_secret())
+            .query(query);
+        let response = request.send().await.with_context(|| {
+            format!("{} does not answer; is `postcall dev` or `serve` running?", self.api_url)
+        })?;
+        let status = response.status();
+        let body: Value = response.json().await.unwrap_or_default();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let words = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+        let text = format!("{}: {} {}", status.as_u16(), words("title"), words("detail"));
+        Err(match status {
+            StatusCode::NOT_FOUND => Failed::NotFound(text),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::NotAllowed(text),
+            StatusCode::CONFLICT => Failed::Conflict(text),
+            _ => Failed::Other(anyhow!(text)),
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The worker process: dispatcher, workflows and activities, and an orderly stop.
+
+mod counters;
+mod dispatcher;
+mod registration;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use contract::names::CALL_PROCESSING_QUEUE;
+use store::{Database, Role};
+use temporalio_sdk::{Runtime, runtime::RuntimeOptions};
+use tokio::sync::watch;
+
+use crate::{config, config::Config, telemetry, temporal};
+
+pub use registration::Room;
+
+/// Every slot of the worker may hold a connection for a moment; Postgres allows 100 by default.
+const CONNECTIONS: u32 = 24;
+/// After a stop is asked for, work in progress has this long to finish or be handed back.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Runs until `stop` turns true.
+pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let metrics = telemetry::start_metrics()?;
+    let db = Database::connect(&config.database_url, Role::Worker, CONNECTIONS)?;
+    if let Some(listen) = config.worker_listen {
+        let listener = tokio::net::TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("POSTCALL_WORKER_LISTEN {listen}"))?;
+        tokio::spawn(axum::serve(listener, telemetry::metrics_router(metrics)).into_future());
+    }
+    let identity = config::identity("worker");
+    let client = tokio::select! {
+        client = temporal::connect_patiently(&config.temporal, &identity) => client,
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+    };
+    temporal::register_search_attributes(&client).await?;
+    let telemetry = RuntimeOptions::default();
+    let runtime = std::sync::Arc::new(Runtime::from_current_tokio(telemetry)?);
+    let (room, unprojected) = Room::furnish(&config, &db)?;
+    let projections = tokio::spawn(counters::keep_projecting(
+        db.clone(),
+        room.counters.clone(),
+        unprojected,
+    ));
+    let dispatcher = config.task_queues.iter().any(|queue| queue == CALL_PROCESSING_QUEUE).then(|| {
+        let dispatcher = dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
+        tokio::spawn(dispatcher.run(stop.clone()))
+    });
+    let workers: Vec<_> = config
+        .task_queues
+        .iter()
+        .map(|queue| registration::spawn(queue, &room, &runtime, &client, stop.clone()))
+        .collect();
+    tracing::info!(queues = ?config.task_queues, "worker is running");
+    stop.wait_for(|stop| *stop).await.ok();
+    tracing::info!("worker stops");
+    if let Some(dispatcher) = dispatcher {
+        drop(tokio::time::timeout(GRACE, dispatcher).await);
+    }
+    let drained = futures::future::join_all(workers);
+    if tokio::time::timeout(GRACE, drained).await.is_err() {
+        tracing::warn!("work in progress is left to other workers");
+    }
+    projections.abort();
+    db.close().await;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Which task queue runs which workflows and activities.
+
+use std::{sync::Arc, time::Duration};
+
+use activities::{
+    CallActivities, ExtractionActivities, MaintenanceActivities, NotificationActivities,
+    RecordingActivities, WebhookActivities,
+};
+use anyhow::{Context, anyhow};
+use contract::{
+    ids::OrganizationId,
+    names::{CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
+};
+use providers::{
+    egress::Egress, model::ModelClient, recording::RecordingSource, resend::ResendClient,
+    supabase::Broadcaster, twilio::TwilioClient, webhook_out::WebhookSender,
+};
+use store::{
+    Database, counters::Counters, objects::Objects, signals, signals::Teller,
+};
+use temporalio_client::Client;
+use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+};
+use tokio::sync::{mpsc, watch};
+use workflows::{CallProcessing, PartitionMaintenance, WebhookDelivery};
+
+use crate::config::Config;
+
+/// Calls whose state stays in memory between two of their tasks.
+const CACHED_WORKFLOWS: usize = 1000;
+/// Local steps at once. More than there are database connections only queue there.
+const LOCAL_STEPS: usize = 48;
+/// Ordinary steps at once: downloads and model answers, which mostly wait.
+const REMOTE_STEPS: usize = 64;
+/// Runs of workflow code at once.
+const WORKFLOW_TASKS: usize = 64;
+/// An activity in progress at a stop has this long before it is cancelled.
+const GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(15);
+/// A worker that ended by itself starts again after this.
+const RESTART_PAUSE: Duration = Duration::from_secs(2);
+
+/// Everything that activities need, made once.
+#[derive(Debug, Clone)]
+pub struct Room {
+    pub(super) calls: CallActivities,
+    recordings: RecordingActivities,
+    extraction: ExtractionActivities,
+    notifications: NotificationActivities,
+    webhooks: WebhookActivities,
+    maintenance: MaintenanceActivities,
+    pub(super) counters: Counters,
+    pub(super) events: Teller,
+}
+
+impl Room {
+    /// Makes clients of everything that the configuration names.
+    pub fn furnish(
+        config: &Config,
+        db: &Database,
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<OrganizationId>)> {
+        let providers = &config.providers;
+        let faults = config.faults.clone();
+        let egress = Egress::new(config.allow_loopback);
+        let (unprojected, receiver) = mpsc::unbounded_channel();
+        let events = Teller::start(db, signals::EVENTS);
+        let counters = Counters::new(&config.redis_url)?;
+        let twilio = providers.twilio.as_ref().map(|(sid, token, from)| {
+            TwilioClient::new(&providers.twilio_base_url, sid, token.clone(), from)
+        });
+        let resend = providers.resend.as_ref().map(|(key, from)| {
+            ResendClient::new(&providers.resend_base_url, key.clone(), from)
+        });
+        let model = providers.openai.as_ref().map(|(key, model)| {
+            ModelClient::new(&providers.openai_base_url, key.clone(), model)
+        });
+        let supabase =
+            providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
+        let source = RecordingSource::new(
+            egress,
+            &providers.vapi_base_url,
+            providers.vapi_api_key.clone(),
+            config.recording_max_bytes,
+        )?;
+        let objects = Objects::new(&config.storage_url, config.storage_options.clone())?;
+        let db = db.clone();
+        let sealer = config.sealer.clone();
+        let room = Self {
+            calls: CallActivities {
+                db: db.clone(),
+                counters: counters.clone(),
+                unprojected,
+                broadcaster: supabase.transpose()?,
+                events: events.clone(),
+                faults: faults.clone(),
+            },
+            recordings: RecordingActivities {
+                db: db.clone(),
+                source,
+                objects,
+                faults: faults.clone(),
+            },
+            extraction: ExtractionActivities {
+                db: db.clone(),
+                model: model.transpose()?,
+                faults: faults.clone(),
+            },
+            notifications: NotificationActivities {
+                db: db.clone(),
+                sealer: sealer.clone(),
+                twilio: twilio.transpose()?,
+                resend: resend.transpose()?,
+                look_up_after: config.sms_look_up,
+                faults: faults.clone(),
+            },
+            webhooks: WebhookActivities {
+                db: db.clone(),
+                sealer,
+                sender: WebhookSender::new(egress)?,
+                faults,
+            },
+            maintenance: MaintenanceActivities { db },
+            counters,
+            events,
+        };
+        Ok((room, receiver))
+    }
+
+    fn options(&self, queue: &str) -> anyhow::Result<WorkerOptions> {
+        let build = option_env!("POSTCALL_BUILD").unwrap_or(env!("CARGO_PKG_VERSION"));
+        let version = WorkerDeploymentVersion::builder()
+            .deployment_name("postcall".to_owned())
+            .build_id(build.to_owned())
+            .build();
+        let tuner = TunerHolder::builder()
+            .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(WORKFLOW_TASKS))
+            .activity_task_slot_supplier(FixedSizeSlotSupplier::new(REMOTE_STEPS))
+            .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(LOCAL_STEPS))
+            .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
+            .build();
+        let options = WorkerOptions::new(queue)
+            .max_cached_workflows(CACHED_WORKFLOWS)
+            .tuner(tuner)
+            .graceful_shutdown_period(GRACEFUL_SHUTDOWN)
+            .deployment_options(
+                WorkerDeploymentOptions::new(version).use_worker_versioning(false).build(),
+            );
+        let options = match queue {
+            CALL_PROCESSING_QUEUE => options
+                .register_workflow::<CallProcessing>()?
+                .register_activities(self.calls.clone())
+                .register_activities(self.recordings.clone())
+                .register_activities(self.extraction.clone())
+                .register_activities(self.notifications.clone())
+                .register_activities(self.webhooks.clone()),
+            WEBHOOK_DELIVERY_QUEUE => options
+                .register_workflow::<WebhookDelivery>()?
+                .register_activities(self.webhooks.clone()),
+            MAINTENANCE_QUEUE => options
+                .register_workflow::<PartitionMaintenance>()?
+                .register_activities(self.maintenance.clone()),
+            other => return Err(anyhow!("no task queue {other}")),
+        };
+        Ok(options.build())
+    }
+}
+
+/// Runs a queue's worker on a thread of its own: workflow code is not `Send`, and a flood in one
+/// queue must not delay another.
+pub(super) fn spawn(
+    queue: &str,
+    room: &Room,
+    runtime: &Arc<Runtime>,
+    client: &Client,
+    stop: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
+    let (queue, room) = (queue.to_owned(), room.clone());
+    let (runtime, client) = (runtime.clone(), client.clone());
+    let (ended, wait) = tokio::sync::oneshot::channel::<()>();
+    let handle = tokio::runtime::Handle::current();
+    let name = format!("worker-{queue}");
+    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        handle.block_on(keep_running(&queue, &room, &runtime, &client, stop));
+        drop(ended);
+    });
+    tokio::spawn(async move {
+        match spawned {
+            Ok(_) => drop(wait.await),
+            Err(error) => tracing::error!(%error, "no thread for a worker"),
+        }
+    })
+}
+
+/// A worker ends by itself when the server refuses it for a minute, or on a fatal error of the SDK.
+async fn keep_running(
+    queue: &str,
+    room: &Room,
+    runtime: &Runtime,
+    client: &Client,
+    stop: watch::Receiver<bool>,
+) {
+    while !*stop.borrow() {
+        if let Err(error) = run_once(queue, room, runtime, client, stop.clone()).await {
+            tracing::error!(queue, error = format!("{error:#}"), "a worker ended; it starts again");
+            tokio::time::sleep(RESTART_PAUSE).await;
+        }
+    }
+}
+
+async fn run_once(
+    queue: &str,
+    room: &Room,
+    runtime: &Runtime,
+    client: &Client,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut worker = Worker::new(runtime, client.clone(), room.options(queue)?)
+        .map_err(|error| anyhow!("{error}"))?;
+    let shut_down = worker.shutdown_handle();
+    tokio::spawn(async move {
+        if stop.wait_for(|stop| *stop).await.is_ok() {
+            shut_down();
+        }
+    });
+    worker.run().await.context("worker")
+}
