@@ -22,6 +22,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use crate::{
     failure::{of_provider, of_store},
     faults::Faults,
+    heartbeat::beating,
     rules,
 };
 
@@ -50,9 +51,15 @@ impl ExtractionActivities {
     #[activity(definition = contract::extraction::Extract)]
     pub async fn extract(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         call: CallRef,
     ) -> Result<Extracted, ActivityError> {
+        beating(&ctx, self.read(call)).await
+    }
+}
+
+impl ExtractionActivities {
+    async fn read(&self, call: CallRef) -> Result<Extracted, ActivityError> {
         self.faults.point("extract.before").await?;
         let talk = transcripts::get(&self.db, call).await.map_err(|e| of_store(&e))?;
         let text = talk.map(|talk| talk.text).unwrap_or_default();
@@ -74,9 +81,7 @@ impl ExtractionActivities {
         self.faults.point("extract.after").await?;
         Ok(Extracted { status, actions: u32::try_from(actions.len()).unwrap_or(u32::MAX) })
     }
-}
 
-impl ExtractionActivities {
     async fn ask(&self, text: &str) -> Result<(String, Value), ActivityError> {
         let Some(model) = &self.model else {
             return Ok(("rules".to_owned(), rules::action_items(text)));

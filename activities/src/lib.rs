@@ -10,6 +10,7 @@ mod extraction;
 mod failure;
 pub mod faults;
 mod fold;
+mod heartbeat;
 mod maintenance;
 mod message;
 mod notifications;

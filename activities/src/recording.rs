@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use contract::{calls::CallRef, failure::INVALID, recording::ArchivedRecording};
-use futures::StreamExt;
 use providers::{error::ProviderError, recording::RecordingSource};
 use store::{
     Database,
@@ -17,6 +16,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use crate::{
     failure::{failure, of_provider, of_store},
     faults::Faults,
+    heartbeat::beating,
 };
 
 /// What the recording step needs.
@@ -43,6 +43,12 @@ impl RecordingActivities {
         ctx: ActivityContext,
         call: CallRef,
     ) -> Result<ArchivedRecording, ActivityError> {
+        beating(&ctx, self.copy(call)).await
+    }
+}
+
+impl RecordingActivities {
+    async fn copy(&self, call: CallRef) -> Result<ArchivedRecording, ActivityError> {
         self.faults.point("recording.before").await?;
         let recording = recordings::get(&self.db, call).await.map_err(|e| of_store(&e))?;
         let Some(recording) = recording else {
@@ -55,12 +61,7 @@ impl RecordingActivities {
         let open = self.source.open(recording.provider, &recording.provider_call_id, &urls);
         let open = open.await.map_err(|error| of_provider(&error))?;
         let path = recording_path(call, open.extension);
-        let heartbeats = open.stream.then(|chunk| async {
-            // Throttled by the SDK; a failed heartbeat shows as a cancelled activity by itself.
-            drop(ctx.record_heartbeat(()).await);
-            chunk
-        });
-        let written = self.objects.write::<ProviderError>(&path, Box::pin(heartbeats)).await;
+        let written = self.objects.write::<ProviderError>(&path, open.stream).await;
         let written = written.map_err(|error| match error {
             CopyError::Source(error) => of_provider(&error),
             CopyError::Storage(error) => of_store(&error),

@@ -107,13 +107,15 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 type Hash = [u8; 32];
+/// Keys with the time at which they were found.
+type Found = HashMap<Hash, (Instant, Arc<ApiKey>)>;
 
 /// Keys that were found lately, by their SHA-256: most requests need no query for their key.
 ///
 /// Keys that were not found are not remembered: guesses would push the good ones out.
 #[derive(Clone, Default)]
 pub struct KeyCache {
-    found: Arc<Mutex<HashMap<Hash, (Instant, Arc<ApiKey>)>>>,
+    found: Arc<Mutex<Found>>,
 }
 
 impl KeyCache {

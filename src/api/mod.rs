@@ -16,6 +16,7 @@ pub mod key_format;
 pub mod live;
 mod openapi;
 pub mod problem;
+mod problem_kinds;
 pub mod recordings;
 pub mod request_id;
 pub mod results;

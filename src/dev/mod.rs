@@ -99,7 +99,7 @@ async fn start(
     let servers = Servers::start(&server_options(options, &places), progress).await?;
     let data_dir = options.data_dir.canonicalize().context("--data-dir")?;
     let secrets = DemoSecrets::open(&data_dir)?;
-    let admin_url = servers.postgres.admin_url();
+    let admin_url = servers.postgres.url();
     store::database::migrate(&admin_url).await.context("migrations")?;
     let address = servers.temporal.address();
     let temporal = temporal::connect_to(&address, "default", "postcall-dev").await?;

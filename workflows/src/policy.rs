@@ -9,6 +9,8 @@ use temporalio_workflow::{
     ParentClosePolicy, RetryPolicy,
 };
 
+/// A worker that has not been heard of for so long is taken for dead.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Longest text of an error in the step list.
 const LONGEST_ERROR: usize = 300;
 
@@ -51,7 +53,7 @@ pub(crate) fn notification() -> ActivityOptions {
 /// A large recording takes minutes; the heartbeat tells a dead worker from a long copy.
 pub(crate) fn recording() -> ActivityOptions {
     let mut options = five_attempts(Duration::from_secs(600));
-    options.heartbeat_timeout = Some(Duration::from_secs(30));
+    options.heartbeat_timeout = Some(HEARTBEAT);
     options.summary = Some("copy the audio to object storage".to_owned());
     options
 }
@@ -60,6 +62,7 @@ pub(crate) fn recording() -> ActivityOptions {
 /// attempt: compatible servers differ in the parameters they refuse.
 pub(crate) fn extraction() -> ActivityOptions {
     let mut options = five_attempts(Duration::from_secs(300));
+    options.heartbeat_timeout = Some(HEARTBEAT);
     options.summary = Some("find what was agreed".to_owned());
     options
 }
