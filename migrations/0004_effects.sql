@@ -78,7 +78,7 @@ create table webhook_logs (
     delivered_at timestamptz,
     created_at timestamptz not null default now()
 );
-create index webhook_logs_webhook on webhook_logs (webhook_id);
+create index webhook_logs_webhook on webhook_logs (webhook_id, created_at desc, id desc);
 create index webhook_logs_event on webhook_logs (event);
 create index webhook_logs_created on webhook_logs (created_at);
 create index webhook_logs_delivery on webhook_logs (delivery_id);

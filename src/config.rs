@@ -182,10 +182,7 @@ impl Config {
             database_url,
             database_admin_url,
             redis_url: vars.redis_url()?,
-            temporal: TemporalConfig {
-                client_cert: vars.base64("TEMPORAL_CLIENT_CERT")?,
-                client_key: vars.base64("TEMPORAL_CLIENT_KEY")?,
-            },
+            temporal: TemporalConfig::from_vars(&vars)?,
             sealer: vars.sealer()?,
             storage_url: vars.storage_url()?,
             storage_options: vars.storage_options(),
@@ -200,6 +197,20 @@ impl Config {
             )?,
             providers: vars.providers(),
             faults: vars.faults()?,
+        })
+    }
+}
+
+impl TemporalConfig {
+    /// Reads the environment.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(&Vars(std::env::vars().collect()))
+    }
+
+    fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        Ok(Self {
+            client_cert: vars.base64("TEMPORAL_CLIENT_CERT")?,
+            client_key: vars.base64("TEMPORAL_CLIENT_KEY")?,
         })
     }
 }
@@ -224,7 +235,8 @@ impl LogConfig {
     /// Reads the environment. JSON unless a person reads along.
     pub fn from_env(interactive: bool) -> Self {
         let vars = Vars(std::env::vars().collect());
-        let default = "info,temporalio_sdk_core=warn,temporalio_client=warn,temporalio_sdk=warn";
+        let default = "info,temporalio_sdk_core=warn,temporalio_client=warn,temporalio_sdk=warn,\
+            sqlx::postgres::notice=warn";
         Self {
             filter: vars.get("POSTCALL_LOG").unwrap_or(default).to_owned(),
             json: match vars.get("POSTCALL_LOG_FORMAT") {
@@ -260,7 +272,8 @@ impl Vars {
         name: &'static str,
         what: &str,
     ) -> Result<Option<T>, ConfigError> {
-        let parse = |text: &str| text.parse().map_err(|_| wrong(name, format!("it must be {what}")));
+        let parse =
+            |text: &str| text.parse().map_err(|_| wrong(name, format!("it must be {what}")));
         self.get(name).map(parse).transpose()
     }
 
@@ -311,7 +324,9 @@ impl Vars {
                 what it sealed cannot be opened without it",
         })?;
         let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Sealer::new).ok_or_else(|| wrong(NAME, "it must be 32 bytes in base64".to_owned()))
+        bytes
+            .map(Sealer::new)
+            .ok_or_else(|| wrong(NAME, "it must be 32 bytes in base64".to_owned()))
     }
 
     fn redis_url(&self) -> Result<SecretString, ConfigError> {
@@ -327,8 +342,8 @@ impl Vars {
             });
         };
         let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let host = host
-            .ok_or_else(|| wrong("UPSTASH_REDIS_URL", "it must be a https:// URL".to_owned()))?;
+        let host =
+            host.ok_or_else(|| wrong("UPSTASH_REDIS_URL", "it must be a https:// URL".to_owned()))?;
         Ok(format!("rediss://default:{token}@{host}:6379").into())
     }
 

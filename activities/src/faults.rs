@@ -97,7 +97,8 @@ mod armed {
                 Action::Kill => {
                     let pid = std::process::id().to_string();
                     // The shell's own `kill`: a small Debian has no other.
-                    let killed = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
+                    let killed =
+                        Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
                     Err(failure("Fault", format!("kill -9 did nothing: {killed:?}"), true, None))
                 }
                 Action::Fail => Err(failure("Fault", format!("fault at {name}"), true, None)),

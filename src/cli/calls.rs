@@ -12,20 +12,11 @@ use contract::{
 };
 use serde_json::Value;
 use temporalio_client::{
-    Client, WorkflowGetResultOptions, WorkflowStartOptions, errors::WorkflowStartError,
+    WorkflowGetResultOptions, WorkflowStartOptions, errors::WorkflowStartError,
 };
 use workflows::CallProcessing;
 
-use super::{
-    Failed, Format,
-    output,
-    target::TargetArgs,
-};
-use crate::{
-    config::{self, Config},
-    dev::DevState,
-    temporal,
-};
+use super::{Failed, Format, output, target::TargetArgs};
 
 /// A step that is tried five times takes half a minute; the model may take minutes.
 const RETRY_LIMIT: Duration = Duration::from_secs(600);
@@ -109,8 +100,7 @@ async fn list(args: &ListArgs) -> Result<(), Failed> {
     query.push(("limit", args.limit.to_string()));
     let page = args.target.api()?.get("/v1/calls", &query).await?;
     let calls = page["data"].as_array().cloned().unwrap_or_default();
-    let columns =
-        ["id", "provider", "provider_call_id", "status", "billed_minutes", "created_at"];
+    let columns = ["id", "provider", "provider_call_id", "status", "billed_minutes", "created_at"];
     output::rows(args.output, &columns, &calls);
     if page["next_cursor"].is_string() {
         eprintln!("there are more; narrow with --from and --to, or raise --limit");
@@ -132,7 +122,7 @@ async fn retry_step(args: &RetryArgs) -> Result<(), Failed> {
         call_id: args.call_id,
         retry: vec![args.step],
     };
-    let client = temporal_client(&args.target).await?;
+    let client = args.target.temporal().await?;
     let id = call_workflow_id(args.call_id);
     let options = WorkflowStartOptions::new(CALL_PROCESSING_QUEUE, id.clone())
         .static_summary(format!("retry of step {}", args.step))
@@ -157,15 +147,4 @@ async fn retry_step(args: &RetryArgs) -> Result<(), Failed> {
         return Err(anyhow!("step {} failed again", args.step).into());
     }
     Ok(())
-}
-
-/// The Temporal of `postcall dev` where that is the target, else the environment's.
-async fn temporal_client(target: &TargetArgs) -> anyhow::Result<Client> {
-    let identity = config::identity("cli");
-    match DevState::read(&target.data_dir)? {
-        Some(dev) => {
-            temporal::connect_to(&dev.temporal_address, &dev.temporal_namespace, &identity).await
-        }
-        None => temporal::connect(&Config::from_env()?.temporal, &identity).await,
-    }
 }

@@ -54,9 +54,9 @@ async fn examine(config: &Config) -> Vec<Value> {
     let temporal = temporal::connect(&config.temporal, &config::identity("doctor")).await;
     findings.push(finding(
         "temporal",
-        temporal.map(|client| format!("answers, namespace {}", client.namespace())).map_err(
-            |error| format!("{error:#}"),
-        ),
+        temporal
+            .map(|client| format!("answers, namespace {}", client.namespace()))
+            .map_err(|error| format!("{error:#}")),
         "check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TLS",
     ));
     findings.extend(providers(config));

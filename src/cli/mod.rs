@@ -3,6 +3,7 @@
 mod bench;
 mod calls;
 mod doctor;
+mod histories;
 mod output;
 mod target;
 mod trigger;
@@ -80,6 +81,9 @@ enum Command {
     /// Measure a running installation.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Histories of workflows.
+    #[command(subcommand)]
+    Histories(histories::HistoriesCommand),
     /// Named points where a test build can be killed or failed.
     #[command(subcommand)]
     Faults(FaultsCommand),
@@ -163,6 +167,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Calls(command) => calls::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
         Command::Bench(command) => bench::run(command).await?,
+        Command::Histories(command) => histories::run(command).await?,
         Command::Faults(FaultsCommand::List) => list_faults(),
         Command::Openapi => print_openapi()?,
         Command::Completion { shell } => {

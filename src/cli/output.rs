@@ -52,7 +52,10 @@ fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\n"),
         Value::Object(fields) => {
             let shown = fields.iter().filter(|(_, value)| !value.is_null());
-            shown.map(|(name, value)| format!("{name}={}", cell(value))).collect::<Vec<_>>().join(" ")
+            shown
+                .map(|(name, value)| format!("{name}={}", cell(value)))
+                .collect::<Vec<_>>()
+                .join(" ")
         }
         other => other.to_string(),
     }

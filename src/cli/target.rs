@@ -7,9 +7,14 @@ use clap::Args;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use temporalio_client::Client;
 
 use super::Failed;
-use crate::{config::ClientConfig, dev::DevState};
+use crate::{
+    config::{self, ClientConfig, TemporalConfig},
+    dev::DevState,
+    temporal,
+};
 
 /// Options of every command that talks to an installation.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +40,18 @@ impl TargetArgs {
                 self.data_dir.display()
             )
         })
+    }
+
+    /// The Temporal of `postcall dev` where that is the target, else the environment's.
+    pub(super) async fn temporal(&self) -> anyhow::Result<Client> {
+        let identity = config::identity("cli");
+        match DevState::read(&self.data_dir)? {
+            Some(dev) => {
+                temporal::connect_to(&dev.temporal_address, &dev.temporal_namespace, &identity)
+                    .await
+            }
+            None => temporal::connect(&TemporalConfig::from_env()?, &identity).await,
+        }
     }
 
     /// The API to talk to.

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::{Failed, target::TargetArgs};
 
-const END_OF_CALL_REPORT: &str =
-    include_str!("../../tests/fixtures/vapi/end_of_call_report.json");
+const END_OF_CALL_REPORT: &str = include_str!("../../tests/fixtures/vapi/end_of_call_report.json");
 const IN_PROGRESS: &str = include_str!("../../tests/fixtures/vapi/status_update_in_progress.json");
 const ENDED: &str = include_str!("../../tests/fixtures/vapi/status_update_ended.json");
 

@@ -21,7 +21,7 @@ use self::{
 use crate::{config::ClientConfig, temporal};
 
 pub use secrets::DemoSecrets;
-pub use state::DevState;
+pub use state::{Demo, DevState};
 
 /// A role that ends more often than this within a minute is broken, not unlucky.
 const RESTARTS_A_MINUTE: usize = 5;
@@ -302,4 +302,3 @@ async fn watch_over(
         role.process = OwnProcess::start(&role.command, &world.places).await?;
     }
 }
-

@@ -59,8 +59,7 @@ const CALL_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_ID_
 const PROVIDER_CALL_ID: SearchAttributeKey<String> =
     SearchAttributeKey::keyword(PROVIDER_CALL_ID_ATTRIBUTE);
 const PROVIDER: SearchAttributeKey<String> = SearchAttributeKey::keyword(PROVIDER_ATTRIBUTE);
-const CALL_STATUS: SearchAttributeKey<String> =
-    SearchAttributeKey::keyword(CALL_STATUS_ATTRIBUTE);
+const CALL_STATUS: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_STATUS_ATTRIBUTE);
 
 /// Takes events from the inbox to calls and workflows.
 pub(super) struct Dispatcher {

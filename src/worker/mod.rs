@@ -39,15 +39,14 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let telemetry = RuntimeOptions::default();
     let runtime = std::sync::Arc::new(Runtime::from_current_tokio(telemetry)?);
     let (room, unprojected) = Room::furnish(&config, &db)?;
-    let projections = tokio::spawn(counters::keep_projecting(
-        db.clone(),
-        room.counters.clone(),
-        unprojected,
-    ));
-    let dispatcher = config.task_queues.iter().any(|queue| queue == CALL_PROCESSING_QUEUE).then(|| {
-        let dispatcher = dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
-        tokio::spawn(dispatcher.run(stop.clone()))
-    });
+    let projections =
+        tokio::spawn(counters::keep_projecting(db.clone(), room.counters.clone(), unprojected));
+    let dispatcher =
+        config.task_queues.iter().any(|queue| queue == CALL_PROCESSING_QUEUE).then(|| {
+            let dispatcher =
+                dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
+            tokio::spawn(dispatcher.run(stop.clone()))
+        });
     let workers: Vec<_> = config
         .task_queues
         .iter()

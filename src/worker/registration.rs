@@ -15,9 +15,7 @@ use providers::{
     egress::Egress, model::ModelClient, recording::RecordingSource, resend::ResendClient,
     supabase::Broadcaster, twilio::TwilioClient, webhook_out::WebhookSender,
 };
-use store::{
-    Database, counters::Counters, objects::Objects, signals, signals::Teller,
-};
+use store::{Database, counters::Counters, objects::Objects, signals, signals::Teller};
 use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
 use temporalio_sdk::{
@@ -70,12 +68,14 @@ impl Room {
         let twilio = providers.twilio.as_ref().map(|(sid, token, from)| {
             TwilioClient::new(&providers.twilio_base_url, sid, token.clone(), from)
         });
-        let resend = providers.resend.as_ref().map(|(key, from)| {
-            ResendClient::new(&providers.resend_base_url, key.clone(), from)
-        });
-        let model = providers.openai.as_ref().map(|(key, model)| {
-            ModelClient::new(&providers.openai_base_url, key.clone(), model)
-        });
+        let resend = providers
+            .resend
+            .as_ref()
+            .map(|(key, from)| ResendClient::new(&providers.resend_base_url, key.clone(), from));
+        let model = providers
+            .openai
+            .as_ref()
+            .map(|(key, model)| ModelClient::new(&providers.openai_base_url, key.clone(), model));
         let supabase =
             providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
         let source = RecordingSource::new(

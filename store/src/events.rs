@@ -177,7 +177,8 @@ pub struct Position {
     id: Uuid,
 }
 
-/// The place after `last`, or after the newest event where there is no such event.
+/// The place after `last`, or after the newest event where no `last` is given. The beginning where
+/// there is no such event.
 pub async fn position_after(
     db: &Database,
     organization: OrganizationId,

@@ -52,11 +52,14 @@ pub async fn get(db: &Database, id: OrganizationId) -> Result<Organization, Stor
 
 pub(crate) async fn get_in(tx: &mut Tx, id: OrganizationId) -> Result<Organization, StoreError> {
     const OPERATION: &str = "organizations.get";
-    let row = query!("select name, settings from organizations
-         where id = $1 and deleted_at is null", id.0)
-        .fetch_one(&mut **tx)
-        .await
-        .during(OPERATION)?;
+    let row = query!(
+        "select name, settings from organizations
+         where id = $1 and deleted_at is null",
+        id.0
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .during(OPERATION)?;
     let mut settings: Settings = serde_json::from_value(row.settings)
         .map_err(|e| StoreError::new(OPERATION, Problem::Invalid(format!("settings: {e}"))))?;
     settings.notifications.sms.truncate(MAX_RECIPIENTS);

@@ -1,1 +1,16 @@
-fn main() {}
+//! Black-box tests of the real process on real servers: one binary, so that the servers start once.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test")]
+
+mod harness;
+
+mod bad_input;
+mod deliveries;
+mod dev_command;
+mod histories;
+mod kills;
+mod one_call;
+mod outages;
+mod retries;
+mod storage;
+mod tenancy;

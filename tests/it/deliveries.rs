@@ -1,0 +1,93 @@
+//! Webhooks whose first attempt fails go on in workflows of their own.
+
+use std::time::Duration;
+
+use contract::{ids::DeliveryId, names::delivery_workflow_id};
+use postcall::dev::fakes::{Filter, Kind, Provider, Script};
+use serde_json::json;
+
+use crate::harness::{World, calls::step, wait::until};
+
+fn script(value: serde_json::Value) -> Script {
+    serde_json::from_value(value).expect("a script")
+}
+
+impl World {
+    async fn delivery(&self) -> (DeliveryId, String, i32) {
+        let sql = "select id, state, attempts from webhook_deliveries";
+        let row = self.db.query_one(sql, &[]).await.expect("one delivery");
+        (DeliveryId(row.get(0)), row.get(1), row.get(2))
+    }
+
+    async fn delivery_settles(&self) -> (DeliveryId, String, i32) {
+        until("the delivery settles", Duration::from_secs(60), || async {
+            Some(self.delivery().await).filter(|(_, state, _)| state != "pending")
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_is_repeated_with_the_same_bytes_until_it_arrives() {
+    let world = World::start().await;
+    let failing = json!({ "answers": [{ "status": 500 }, { "status": 503,
+        "headers": { "Retry-After": "1" } }] });
+    world.fakes.script(Provider::Hooks, None, script(failing));
+    let id = world.post_call().await;
+    let call = world.closed(&id).await;
+    assert_eq!(step(&call, "webhooks")["status"], "completed", "the call does not wait");
+    let (delivery, state, attempts) = world.delivery_settles().await;
+    assert_eq!((state.as_str(), attempts), ("delivered", 3));
+
+    let filter = Filter { kind: Some(Kind::Webhook), ..Filter::default() };
+    let seen: Vec<_> = world
+        .fakes
+        .effects()
+        .list(&filter)
+        .iter()
+        .map(|effect| {
+            let request = serde_json::to_value(effect).unwrap()["request"].clone();
+            (request["headers"]["webhook-id"].clone(), request["raw"].clone())
+        })
+        .collect();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "same id and bytes: {seen:?}");
+    let logs = world
+        .db
+        .query(
+            "select status_code, error, attempt_number from webhook_logs
+        order by attempt_number",
+            &[],
+        )
+        .await
+        .unwrap();
+    let logged: Vec<(Option<i32>, Option<String>, i32)> =
+        logs.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(
+        logged,
+        [
+            (Some(500), Some("status".to_owned()), 1),
+            (Some(503), Some("status".to_owned()), 2),
+            (Some(200), None, 3),
+        ]
+    );
+    let history = world.history_of(&delivery_workflow_id(delivery)).await;
+    assert!(history.len() < 30, "{} events", history.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_gone_is_disabled() {
+    let world = World::start().await;
+    let gone = json!({ "answers": [{ "status": 410 }], "then": "repeat_last" });
+    world.fakes.script(Provider::Hooks, None, script(gone));
+    let id = world.post_call().await;
+    world.closed(&id).await;
+    let (_, state, attempts) = world.delivery_settles().await;
+    assert_eq!((state.as_str(), attempts), ("disabled", 1));
+    let enabled: bool =
+        world.db.query_one("select enabled from webhooks", &[]).await.unwrap().get(0);
+    assert!(!enabled);
+    let again = world.post_call().await;
+    world.closed(&again).await;
+    assert_eq!(world.delivery().await.2, 1, "no delivery is made for a disabled endpoint");
+}

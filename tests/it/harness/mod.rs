@@ -1,0 +1,11 @@
+//! What every test stands on: shared servers, and a world of its own for each test.
+
+pub(crate) mod audit;
+pub(crate) mod calls;
+pub(crate) mod history;
+mod shared;
+pub(crate) mod wait;
+mod world;
+
+pub(crate) use shared::folder;
+pub(crate) use world::{Options, World};
