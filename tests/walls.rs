@@ -5,11 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a failed test")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -106,7 +102,7 @@ fn files_are_short() {
 #[test]
 fn readme_says_what_each_dependency_is_for() {
     let metadata = metadata();
-    let rooms: Vec<_> = dependencies(&metadata);
+    let rooms = dependencies(&metadata);
     let named = rooms.iter().flat_map(|room| room.normal.iter().chain(&room.development));
     let direct: BTreeSet<&str> = named.map(String::as_str).filter(|name| !is_room(name)).collect();
     none(unexplained(&direct, &read("README.md")));
@@ -322,7 +318,7 @@ fn sources() -> Vec<(String, String)> {
 }
 
 /// Cargo marks its folder, wherever it lies.
-fn is_target(folder: &PathBuf) -> bool {
+fn is_target(folder: &Path) -> bool {
     folder.join("CACHEDIR.TAG").exists()
 }
 

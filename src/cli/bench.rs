@@ -10,6 +10,8 @@ mod processes;
 mod report;
 mod stream;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use clap::Subcommand;
 
@@ -17,8 +19,6 @@ use super::Failed;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BenchCommand {
-    /// Post end-of-call reports at a fixed rate, whatever the answers do, and wait until the calls
-    /// are done.
     Calls(calls::CallsArgs),
 }
 

@@ -49,7 +49,7 @@ async fn the_call_is_found_by_its_provider_and_by_its_words() {
 
     let (status, page) = world.get(&format!("/v1/calls?provider_call_id={id}")).await;
     assert_eq!((status, page["data"].as_array().map(Vec::len)), (200, Some(1)));
-    let (status, found) = world.get("/v1/search/transcripts?q=booking%20table").await;
+    let (status, found) = world.get("/v1/search/transcripts?q=table%20helicopter").await;
     assert_eq!(status, 200, "{found}");
     assert_eq!(found["data"].as_array().map(Vec::len), Some(0), "both words must be there");
     let (_, found) = world.get("/v1/search/transcripts?q=tables%20friday").await;

@@ -36,8 +36,8 @@ const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 /// has: with real providers configured, real messages are sent. Latencies begin when a post was
 /// due, so that waiting counts. A running `postcall dev` is measured, or the installation of
 /// POSTCALL_API_URL and POSTCALL_API_KEY, with VAPI_WEBHOOK_SECRET and --organization-id; then
-/// nothing is known of its processes, and of histories only with TEMPORAL_ADDRESS and the worker's
-/// settings. JSON is one object whose names carry the units.
+/// nothing is known of its processes, and of histories only with TEMPORAL_ADDRESS. JSON is one
+/// object whose names carry the units.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CallsArgs {
     #[command(flatten)]
@@ -68,20 +68,28 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: &CallsArgs) -> Result<(), Failed> {
-    let installation = Arc::new(Installation::find(&args.target, args.organization_id)?);
+    let installation = Installation::find(&args.target, args.organization_id)?;
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: its figures say little");
     }
+    let report = Box::pin(measure(args, Arc::new(installation))).await?;
+    println!("{}", report.text(args.output)?);
+    Ok(())
+}
+
+pub(super) async fn measure(
+    args: &CallsArgs,
+    installation: Arc<Installation>,
+) -> anyhow::Result<Report> {
     let tally = Arc::new(Tally::new()?);
     let stream = EventStream::open(installation.clone()).await?;
     let poster = Poster::new(installation.clone(), tally.clone())?;
     let bench = Bench { args, installation, tally: tally.clone(), poster };
     // Ends with the bench: it never ends by itself.
-    let report = tokio::select! {
-        () = stream.follow(&tally) => return Err(anyhow!("the live stream ended").into()),
-        report = Box::pin(bench.run()) => report?,
-    };
-    Ok(report.print(args.output)?)
+    tokio::select! {
+        () = stream.follow(&tally) => Err(anyhow!("the live stream ended")),
+        report = Box::pin(bench.run()) => report,
+    }
 }
 
 struct Bench<'a> {
@@ -231,42 +239,5 @@ fn progress_bar(name: &str, count: u32) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: CallsArgs,
-    }
-
-    fn exit_code(arguments: &str) -> i32 {
-        let line = format!("calls {arguments}");
-        Line::try_parse_from(line.split_whitespace()).map_or_else(|error| error.exit_code(), |_| 0)
-    }
-
-    #[test]
-    fn what_is_out_of_bounds_is_a_usage_error() {
-        for good in ["--rate 0.1 --count 1", "--rate 5000 --count 1000000 --warm-up 0 -o json"] {
-            assert_eq!(exit_code(good), 0, "{good}");
-        }
-        for bad in [
-            "--rate 0.09 --count 1",
-            "--rate 5001 --count 1",
-            "--rate NaN --count 1",
-            "--rate ten --count 1",
-            "--rate 5 --count 0",
-            "--rate 5 --count 1000001",
-            "--rate 5 --count 1 --drain-seconds 0",
-            "--count 1",
-        ] {
-            assert_eq!(exit_code(bad), 2, "{bad}");
-        }
     }
 }

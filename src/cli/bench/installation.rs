@@ -9,7 +9,7 @@ use temporalio_client::Client;
 
 use crate::{
     cli::target::TargetArgs,
-    config::{self, ClientConfig, Config},
+    config::{self, ClientConfig, TemporalConfig},
     dev::DevState,
     temporal,
 };
@@ -34,7 +34,7 @@ pub(super) struct Installation {
 #[derive(Debug)]
 enum TemporalAt {
     Dev { address: String, namespace: String },
-    Environment(config::TemporalConfig),
+    Environment(TemporalConfig),
 }
 
 impl Installation {
@@ -71,7 +71,7 @@ impl Installation {
     ) -> anyhow::Result<Self> {
         let named = |name: &str| client.inherited.get(name).filter(|value| !value.is_empty());
         // The SDK's default is this machine's Temporal, which need not be the installation's.
-        let temporal = named("TEMPORAL_ADDRESS").and_then(|_| Config::from_env().ok());
+        let temporal = named("TEMPORAL_ADDRESS").map(|_| TemporalConfig::from_env()).transpose()?;
         let vapi_secret = named("VAPI_WEBHOOK_SECRET").map(|secret| secret.as_str().into());
         Ok(Self {
             api_url: api_url.trim_end_matches('/').to_owned(),
@@ -80,7 +80,7 @@ impl Installation {
             vapi_secret: vapi_secret.context("POSTCALL_API_URL needs VAPI_WEBHOOK_SECRET")?,
             pids: BTreeMap::new(),
             is_on_this_machine: false,
-            temporal: temporal.map(|config| TemporalAt::Environment(config.temporal)),
+            temporal: temporal.map(TemporalAt::Environment),
         })
     }
 
@@ -97,7 +97,21 @@ impl Installation {
                 temporal::connect_to(address, namespace, &identity).await
             }
             Some(TemporalAt::Environment(config)) => temporal::connect(config, &identity).await,
-            None => Err(anyhow!("TEMPORAL_ADDRESS and the worker's settings are not set")),
+            None => Err(anyhow!("TEMPORAL_ADDRESS is not set")),
+        }
+    }
+
+    /// A server of a test, with this process as its only one.
+    #[cfg(test)]
+    pub(super) fn of_test(api_url: String, organization: OrganizationId) -> Self {
+        Self {
+            api_url,
+            api_key: "vx_test".into(),
+            organization,
+            vapi_secret: "secret".into(),
+            pids: BTreeMap::from([("serve".to_owned(), std::process::id())]),
+            is_on_this_machine: true,
+            temporal: None,
         }
     }
 }

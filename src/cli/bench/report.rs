@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{histories::HistoryFigures, processes::ProcessFigures};
-use crate::cli::{Format, output};
+use crate::cli::Format;
 
 /// A load holds if the backlog it leaves is done within this time.
 pub(super) const DRAIN_LIMIT_SECONDS: f64 = 3.0;
@@ -84,14 +84,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Prints it.
-    pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
+    /// As it is printed; JSON is one line.
+    pub(super) fn text(&self, format: Format) -> anyhow::Result<String> {
         let value = rounded(serde_json::to_value(self)?);
-        match format {
-            Format::Table => println!("{}", self.tables(&value)),
-            Format::Json | Format::Jsonl => output::object(format, &value),
-        }
-        Ok(())
+        Ok(match format {
+            Format::Table => self.tables(&value),
+            Format::Json | Format::Jsonl => value.to_string(),
+        })
     }
 
     fn tables(&self, value: &Value) -> String {
