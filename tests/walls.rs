@@ -81,12 +81,12 @@ struct Word {
 
 #[test]
 fn rooms_know_only_whom_they_may() {
-    none(dependencies(&metadata()).iter().flat_map(|room| wrong_directions(room)));
+    none(dependencies(&metadata()).iter().flat_map(wrong_directions));
 }
 
 #[test]
 fn tools_stay_in_their_rooms() {
-    none(dependencies(&metadata()).iter().flat_map(|room| misplaced_tools(room)));
+    none(dependencies(&metadata()).iter().flat_map(misplaced_tools));
 }
 
 #[test]
@@ -254,9 +254,9 @@ fn length_of_blank(text: &str, within_a_name: bool) -> usize {
     if text.starts_with('"') {
         return 1 + length_of_quoted(&text[1..], '"');
     }
-    if !within_a_name && text.starts_with('r') {
-        let hashes = text[1..].chars().take_while(|c| *c == '#').count();
-        if text[1 + hashes..].starts_with('"') {
+    if let (false, Some(raw)) = (within_a_name, text.strip_prefix('r')) {
+        let hashes = raw.chars().take_while(|c| *c == '#').count();
+        if raw[hashes..].starts_with('"') {
             return up_to(2 + hashes, &format!("\"{}", "#".repeat(hashes)));
         }
     }

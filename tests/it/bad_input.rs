@@ -96,9 +96,9 @@ async fn a_body_of_20_mb_is_refused_and_odd_reports_are_understood() {
     assert_eq!(world.inbox().await, []);
 
     let text_numbers = fresh_id();
-    let fields =
-        json!({ "durationSeconds": "61.5", "cost": "0.25", "startedAt": null, "endedAt": null });
-    assert_eq!(world.post(report_with(&text_numbers, &fields)).await, 200);
+    let body = json!({ "message": { "type": "end-of-call-report", "durationSeconds": "61.5",
+        "cost": "0.25", "call": { "id": text_numbers } } });
+    assert_eq!(world.post(body.to_string().into_bytes()).await, 200);
     let call = world.closed(&text_numbers).await;
     assert_eq!((&call["billed_minutes"], &call["cost_usd"]), (&json!(2), &json!(0.25)));
 
