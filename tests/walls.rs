@@ -251,8 +251,8 @@ fn length_of_blank(text: &str, within_a_name: bool) -> usize {
     if text.starts_with("/*") {
         return up_to(2, "*/");
     }
-    if text.starts_with('"') {
-        return 1 + length_of_quoted(&text[1..], '"');
+    if let Some(literal) = text.strip_prefix('"') {
+        return 1 + length_of_quoted(literal, '"');
     }
     if let (false, Some(raw)) = (within_a_name, text.strip_prefix('r')) {
         let hashes = raw.chars().take_while(|c| *c == '#').count();

@@ -13,7 +13,8 @@ pub(crate) async fn beating<T>(
     work: impl Future<Output = Result<T, ActivityError>>,
 ) -> Result<T, ActivityError> {
     let mut work = std::pin::pin!(work);
-    let mut ticks = tokio::time::interval(BEAT);
+    // Not at once: most work is done before the first beat is due, and each one costs the server.
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
     loop {
         tokio::select! {
             done = &mut work => return done,

@@ -64,7 +64,7 @@ fn headline(notice: &Notice) -> String {
 fn sms(headline: &str, summary: Option<&str>, actions: &[Action]) -> String {
     let mut text = headline.to_owned();
     if let Some(summary) = summary {
-        text.push_str("\n");
+        text.push('\n');
         text.push_str(summary);
     }
     for action in actions {

@@ -23,6 +23,8 @@ use workflows::CallProcessing;
 
 /// One history is a few kilobytes; the SDK itself tries again for long.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks whether a history is complete.
+const FETCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// Histories of a sample of the completed calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,12 +69,38 @@ pub(super) async fn read(client: &Client, calls: &[CallId]) -> anyhow::Result<Hi
 }
 
 async fn read_one(client: &Client, call: CallId) -> anyhow::Result<Contents> {
-    let handle = client.get_workflow_handle::<CallProcessing>(call_workflow_id(call));
-    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
-    let events = tokio::time::timeout(FETCH_LIMIT, history.into_events())
+    let events = tokio::time::timeout(FETCH_LIMIT, closed_history(client, call))
         .await
-        .with_context(|| format!("it did not come within {FETCH_LIMIT:?}"))??;
+        .with_context(|| format!("it was not complete within {FETCH_LIMIT:?}"))??;
     contents(events).await
+}
+
+/// `call_completed` is written by a local activity, of which the history knows when its workflow
+/// task is over.
+async fn closed_history(client: &Client, call: CallId) -> anyhow::Result<Vec<HistoryEvent>> {
+    let handle = client.get_workflow_handle::<CallProcessing>(call_workflow_id(call));
+    loop {
+        let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+        let events = history.into_events().await?;
+        if events.last().is_some_and(closes) {
+            return Ok(events);
+        }
+        tokio::time::sleep(FETCH_PAUSE).await;
+    }
+}
+
+fn closes(event: &HistoryEvent) -> bool {
+    matches!(
+        event.attributes,
+        Some(
+            Attributes::WorkflowExecutionCompletedEventAttributes(_)
+                | Attributes::WorkflowExecutionFailedEventAttributes(_)
+                | Attributes::WorkflowExecutionTimedOutEventAttributes(_)
+                | Attributes::WorkflowExecutionTerminatedEventAttributes(_)
+                | Attributes::WorkflowExecutionCanceledEventAttributes(_)
+                | Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_)
+        )
+    )
 }
 
 /// Billable actions of one run, by the rules of Temporal Cloud's price list: its start, every
@@ -207,6 +235,7 @@ mod tests {
             event(WorkflowExecutionCompletedEventAttributes::default()),
         ];
         assert_eq!(billable_actions(&events), 5);
+        assert!(closes(&events[10]) && !closes(&events[9]));
         assert_eq!(billable_actions(&[]), 0);
     }
 

@@ -157,6 +157,7 @@ fn text<T: Serialize>(value: &T) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a failed test")]
 mod tests {
     use chrono::TimeZone;
     use proptest::prelude::*;

@@ -16,7 +16,6 @@ impl UnknownValue {
 }
 
 /// An enum whose values are literals of the wire and of the database.
-
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
