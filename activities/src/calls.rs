@@ -6,10 +6,11 @@ use std::sync::Arc;
 use contract::{
     calls::{CallRef, CloseCall, FinishCall, FinishedCall},
     failure::UNAVAILABLE,
+    ids::OrganizationId,
     steps::{Step, StepRecord, StepStatus},
 };
 use providers::supabase::Broadcaster;
-use store::{Database, counters::Counters, recordings, results, signals::Teller, usage};
+use store::{Database, counters::Counters, recordings, results, signals::Teller, usage::Total};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -28,7 +29,7 @@ pub struct CallActivities {
     /// Its projection in Redis.
     pub counters: Counters,
     /// Organizations whose projection failed, to be tried again.
-    pub unprojected: tokio::sync::mpsc::UnboundedSender<contract::ids::OrganizationId>,
+    pub unprojected: tokio::sync::mpsc::UnboundedSender<OrganizationId>,
     /// Live dashboards of Supabase, when configured.
     pub broadcaster: Option<Broadcaster>,
     /// Wakes the live streams.
@@ -69,8 +70,8 @@ impl CallActivities {
             .map_err(|error| of_store_until_done(&error))?;
         self.events.tell();
         self.faults.point("close.written").await?;
-        self.project(input.call).await?;
-        self.broadcast(input.call, &closed).await;
+        self.project(input.call.organization_id, closed.total.as_ref()).await?;
+        self.broadcast(input.call, &closed.steps).await;
         self.faults.point("close.after").await
     }
 }
@@ -99,13 +100,13 @@ impl CallActivities {
 
     /// Redis is a cache: when it is down the call is not held up, and the projection is repeated
     /// until it works.
-    async fn project(&self, call: CallRef) -> Result<(), ActivityError> {
-        let organization = call.organization_id;
-        let total = usage::current_total(&self.db, organization)
-            .await
-            .map_err(|error| of_store_until_done(&error))?;
+    async fn project(
+        &self,
+        organization: OrganizationId,
+        total: Option<&Total>,
+    ) -> Result<(), ActivityError> {
         let projected = match total {
-            Some(total) => self.counters.project(&total).await,
+            Some(total) => self.counters.project(total).await,
             None => Ok(()),
         };
         let forgotten = self.counters.forget_recent_calls(organization).await;

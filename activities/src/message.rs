@@ -32,10 +32,10 @@ pub(crate) fn write(
     call: CallRef,
     channel: Channel,
     notice: &Notice,
-    actions: &[Action],
 ) -> Result<Message, askama::Error> {
     let headline = headline(notice);
     let (organization, summary) = (notice.organization.as_str(), notice.summary.as_deref());
+    let actions = notice.actions.as_slice();
     if channel == Channel::Sms {
         return Ok(Message {
             subject: String::new().into(),
@@ -83,11 +83,12 @@ mod tests {
     use chrono::DateTime;
     use contract::ids::{CallId, OrganizationId};
     use secrecy::ExposeSecret;
+    use store::organizations::NotificationSettings;
     use uuid::Uuid;
 
     use super::*;
 
-    fn notice() -> (CallRef, Notice, Vec<Action>) {
+    fn notice() -> (CallRef, Notice) {
         let call = CallRef {
             organization_id: OrganizationId(Uuid::nil()),
             call_id: CallId(Uuid::nil()),
@@ -99,24 +100,25 @@ mod tests {
             other_party: Some("+14155552671".to_owned()),
             duration_seconds: 128,
             summary: Some("A table for <four>.".to_owned()),
+            actions: vec![Action {
+                description: "Book the table".to_owned(),
+                owner: Some("agent".to_owned()),
+                due_at: None,
+                due_text: Some("friday".to_owned()),
+            }],
+            recipients: NotificationSettings::default(),
         };
-        let action = Action {
-            description: "Book the table".to_owned(),
-            owner: Some("agent".to_owned()),
-            due_at: None,
-            due_text: Some("friday".to_owned()),
-        };
-        (call, notice, vec![action])
+        (call, notice)
     }
 
     #[test]
     fn html_is_escaped_and_all_forms_name_summary_and_actions() {
-        let (call, notice, actions) = notice();
-        let email = write(call, Channel::Email, &notice, &actions).unwrap();
+        let (call, notice) = notice();
+        let email = write(call, Channel::Email, &notice).unwrap();
         assert!(email.html.expose_secret().contains("A table for &#60;four&#62;."));
         assert!(email.text.expose_secret().contains("A table for <four>."));
         assert!(email.text.expose_secret().contains("- Book the table (agent, friday)"));
-        let sms = write(call, Channel::Sms, &notice, &actions).unwrap();
+        let sms = write(call, Channel::Sms, &notice).unwrap();
         assert_eq!(
             sms.text.expose_secret(),
             "completed call with +14155552671, 2:08 min\nA table for <four>.\n- Book the table"
@@ -125,9 +127,10 @@ mod tests {
 
     #[test]
     fn a_long_summary_is_cut_to_three_segments() {
-        let (call, mut notice, _) = notice();
+        let (call, mut notice) = notice();
+        notice.actions.clear();
         notice.summary = Some("ä".repeat(2000));
-        let sms = write(call, Channel::Sms, &notice, &[]).unwrap();
+        let sms = write(call, Channel::Sms, &notice).unwrap();
         assert_eq!(sms.text.expose_secret().chars().count(), LONGEST_SMS);
     }
 }

@@ -17,8 +17,7 @@ use providers::{
 use secrecy::ExposeSecret;
 use store::{
     Database, notice,
-    notifications::{self, Addressee, Claim, Message},
-    organizations, results,
+    notifications::{self, Addressee, Claim},
     sealing::Sealer,
 };
 use temporalio_macros::activities;
@@ -120,34 +119,29 @@ impl NotificationActivities {
     /// Claims every recipient of a channel whose message is not settled.
     async fn claims(&self, input: Notify, channel: Channel) -> Result<Vec<Claimed>, ActivityError> {
         let call = input.call;
-        let settings = organizations::get(&self.db, call.organization_id)
-            .await
-            .map_err(|e| of_store(&e))?
-            .settings
-            .notifications;
+        let notice = notice::get(&self.db, call).await.map_err(|e| of_store(&e))?;
         let recipients = match channel {
-            Channel::Sms => settings.sms,
-            Channel::Email => settings.email,
+            Channel::Sms => &notice.recipients.sms,
+            Channel::Email => &notice.recipients.email,
         };
-        let message = self.message(call, channel).await?;
+        let message = message::write(call, channel, &notice).map_err(|_| {
+            failure(INVALID, "the notice cannot be written".to_owned(), false, None)
+        })?;
         let mut claims = Vec::with_capacity(recipients.len());
         for recipient in recipients {
-            let to = Addressee { call, channel, recipient: &recipient };
+            let to = Addressee { call, channel, recipient };
             let effect_key = to.effect_key();
             let claim =
                 notifications::claim(&self.db, &self.sealer, to, &message, input.retry_failed)
                     .await
                     .map_err(|e| of_store(&e))?;
-            claims.extend(claim.map(|claim| Claimed { claim, recipient, effect_key }));
+            claims.extend(claim.map(|claim| Claimed {
+                claim,
+                recipient: recipient.clone(),
+                effect_key,
+            }));
         }
         Ok(claims)
-    }
-
-    async fn message(&self, call: CallRef, channel: Channel) -> Result<Message, ActivityError> {
-        let notice = notice::get(&self.db, call).await.map_err(|e| of_store(&e))?;
-        let actions = results::actions(&self.db, call).await.map_err(|e| of_store(&e))?;
-        message::write(call, channel, &notice, &actions)
-            .map_err(|_| failure(INVALID, "the notice cannot be written".to_owned(), false, None))
     }
 
     /// Sends a text message, or finds out whether an earlier try did.

@@ -20,7 +20,10 @@ use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
-    runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    runtime::{
+        PollerBehavior,
+        worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    },
 };
 use tokio::sync::{mpsc, watch};
 use workflows::{CallProcessing, PartitionMaintenance, WebhookDelivery};
@@ -35,6 +38,10 @@ const LOCAL_STEPS: usize = 48;
 const REMOTE_STEPS: usize = 64;
 /// Runs of workflow code at once.
 const WORKFLOW_TASKS: usize = 64;
+/// Open requests for work of a queue that every call passes, and of one that few do. Each costs the
+/// server also when there is none.
+const BUSY_POLLERS: usize = 5;
+const QUIET_POLLERS: usize = 2;
 /// An activity in progress at a stop has this long before it is cancelled.
 const GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(15);
 /// A worker that ended by itself starts again after this.
@@ -140,7 +147,10 @@ impl Room {
             .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(LOCAL_STEPS))
             .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
             .build();
+        let pollers = if queue == CALL_PROCESSING_QUEUE { BUSY_POLLERS } else { QUIET_POLLERS };
         let options = WorkerOptions::new(queue)
+            .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(pollers))
+            .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(pollers))
             .max_cached_workflows(CACHED_WORKFLOWS)
             .tuner(tuner)
             .graceful_shutdown_period(GRACEFUL_SHUTDOWN)

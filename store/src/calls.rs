@@ -18,6 +18,7 @@ use crate::{
     error::{During, Problem},
     events,
     inbox::{self, StoredEvent},
+    usage,
 };
 
 /// Provider times further back than this are not believed as a call's time of creation.
@@ -209,14 +210,21 @@ pub(crate) async fn upsert(
     .map(drop)
 }
 
+/// A call whose run is done.
+#[derive(Debug)]
+pub struct Closed {
+    /// The call's whole step list.
+    pub steps: Vec<StepRecord>,
+    /// The organization's usage, for the projection in Redis.
+    pub total: Option<usage::Total>,
+}
+
 /// Merges the steps of a run into the call's list and makes its folded events processed.
-///
-/// Returns whether the call was there.
 pub async fn close(
     db: &Database,
     call: CallRef,
     steps: &[StepRecord],
-) -> Result<Vec<StepRecord>, StoreError> {
+) -> Result<Closed, StoreError> {
     const OPERATION: &str = "calls.close";
     let mut tx = db.tenant(call.organization_id).await?;
     let row = query!(
@@ -246,8 +254,9 @@ pub async fn close(
     .await
     .during(OPERATION)?;
     events::emit_closed(&mut tx, call, &merged).await?;
+    let total = usage::current_total_in(&mut tx, call.organization_id).await?;
     commit(tx, OPERATION).await?;
-    Ok(merged)
+    Ok(Closed { steps: merged, total })
 }
 
 /// The newest word on each step, in the order of the steps. A step skipped because an earlier run

@@ -51,7 +51,12 @@ pub struct Database {
 impl Database {
     /// A pool of at most `size` connections. Connects when first used.
     pub fn connect(url: &SecretString, role: Role, size: u32) -> Result<Self, StoreError> {
-        let options = connect_options(url)?;
+        let mut options = connect_options(url)?;
+        if role == Role::Worker {
+            // Its statements go by key, so one plan fits all values; planning anew over every
+            // partition would cost more than running.
+            options = options.options([("plan_cache_mode", "force_generic_plan")]);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)

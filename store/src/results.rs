@@ -6,7 +6,12 @@ use serde_json::Value;
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{Database, StoreError, calls::word, database::commit, error::During};
+use crate::{
+    Database, StoreError,
+    calls::word,
+    database::{Tx, commit},
+    error::During,
+};
 
 /// Which extractor read which transcript.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +129,7 @@ pub async fn failed(
     save(db, call, key, &nothing).await
 }
 
-async fn replace_actions(
-    tx: &mut crate::database::Tx,
-    call: CallRef,
-    actions: &[Action],
-) -> Result<(), StoreError> {
+async fn replace_actions(tx: &mut Tx, call: CallRef, actions: &[Action]) -> Result<(), StoreError> {
     const OPERATION: &str = "results.replace_actions";
     query!(
         "delete from call_actions where call_id = $1 and call_created_at = $2 and status = 'open'",
@@ -161,20 +162,17 @@ async fn replace_actions(
     Ok(())
 }
 
-/// The call's action items, in their order, for messages to people.
-pub async fn actions(db: &Database, call: CallRef) -> Result<Vec<Action>, StoreError> {
-    const OPERATION: &str = "results.actions";
-    let mut tx = db.tenant(call.organization_id).await?;
+/// The call's action items, in their order.
+pub(crate) async fn actions_in(tx: &mut Tx, call: CallRef) -> Result<Vec<Action>, StoreError> {
     let rows = query!(
         "select description, owner, due_at, due_text from call_actions
          where call_id = $1 and call_created_at = $2 order by position",
         call.call_id.0,
         call.created_at,
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut **tx)
     .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await?;
+    .during("results.actions")?;
     Ok(rows
         .into_iter()
         .map(|row| Action {

@@ -6,8 +6,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    StoreError,
-    database::Tx,
+    Database, StoreError,
+    database::{Tx, commit},
     error::{During, Problem},
 };
 
@@ -131,11 +131,19 @@ pub struct Total {
 
 /// The total of an organization's open period; none before its first call.
 pub async fn current_total(
-    db: &crate::Database,
+    db: &Database,
     organization: OrganizationId,
 ) -> Result<Option<Total>, StoreError> {
-    const OPERATION: &str = "usage.current_total";
     let mut tx = db.tenant(organization).await?;
+    let total = current_total_in(&mut tx, organization).await?;
+    commit(tx, "usage.current_total").await?;
+    Ok(total)
+}
+
+pub(crate) async fn current_total_in(
+    tx: &mut Tx,
+    organization: OrganizationId,
+) -> Result<Option<Total>, StoreError> {
     let row = query!(
         "select p.period_start, t.total, t.sequence from billing_periods p
          join usage_totals t on t.period_id = p.id and t.organization_id = p.organization_id
@@ -143,10 +151,9 @@ pub async fn current_total(
         organization.0,
         CALL_MINUTES,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut **tx)
     .await
-    .during(OPERATION)?;
-    crate::database::commit(tx, OPERATION).await?;
+    .during("usage.current_total")?;
     Ok(row.map(|row| Total {
         organization_id: organization,
         period_start: row.period_start,
