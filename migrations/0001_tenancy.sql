@@ -91,6 +91,10 @@ create table templates (
     configuration jsonb not null default '{}'
 );
 create index templates_industry on templates (industry_id, is_featured, is_active);
+-- Everybody's to read, nobody's to write.
+alter table templates enable row level security;
+alter table templates force row level security;
+create policy everybody on templates for select to postcall_api, postcall_worker using (true);
 
 create table assistants (
     id uuid primary key,

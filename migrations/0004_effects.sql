@@ -54,13 +54,20 @@ create table webhook_deliveries (
     state text not null default 'pending'
         check (state in ('pending', 'delivered', 'failed', 'disabled')),
     attempts integer not null default 0,
+    -- When the dispatcher looks after it. The longest wait of a schedule is ten hours.
+    next_attempt_at timestamptz not null default now() + interval '5 minutes',
     created_at timestamptz not null default now(),
     settled_at timestamptz,
     unique (event_id, webhook_id)
 );
+create index webhook_deliveries_overdue on webhook_deliveries (next_attempt_at)
+    where state = 'pending';
 create index webhook_deliveries_call on webhook_deliveries (call_id) where call_id is not null;
 create index webhook_deliveries_webhook on webhook_deliveries (webhook_id);
 call protect_tenant_table('webhook_deliveries');
+create policy dispatch on webhook_deliveries to postcall_worker
+    using (current_setting('app.scope', true) = 'dispatch')
+    with check (current_setting('app.scope', true) = 'dispatch');
 
 create table webhook_logs (
     id uuid primary key,

@@ -82,7 +82,7 @@ pub struct Config {
     /// `POSTCALL_STORAGE_URL`.
     pub storage_url: Url,
     /// `AWS_*`, in the spelling of the S3 client.
-    pub storage_options: std::collections::HashMap<String, String>,
+    pub storage_options: Hidden<std::collections::HashMap<String, String>>,
     /// `POSTCALL_ALLOW_LOOPBACK`: webhooks and recordings may be on this machine.
     pub allow_loopback: bool,
     /// `POSTCALL_TASK_QUEUES`: which queues this worker serves.
@@ -147,7 +147,7 @@ pub struct ClientConfig {
     /// `HOME`, for finding servers and the cache.
     pub home: Option<std::path::PathBuf>,
     /// Every variable as it is, for the processes that `dev` starts.
-    pub inherited: BTreeMap<String, String>,
+    pub inherited: Hidden<BTreeMap<String, String>>,
 }
 
 /// How to log.
@@ -159,12 +159,22 @@ pub struct LogConfig {
     pub json: bool,
 }
 
+/// A value that `Debug` does not show: among many variables some are secrets.
+#[derive(Clone, Default)]
+pub struct Hidden<T>(pub T);
+
+impl<T> std::fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
 struct Vars(BTreeMap<String, String>);
 
 impl Config {
     /// Reads the environment.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(std::env::vars().collect())
+        Self::from_vars(text_variables())
     }
 
     fn from_vars(vars: BTreeMap<String, String>) -> Result<Self, ConfigError> {
@@ -185,7 +195,7 @@ impl Config {
             temporal: TemporalConfig::from_vars(&vars)?,
             sealer: vars.sealer()?,
             storage_url: vars.storage_url()?,
-            storage_options: vars.storage_options(),
+            storage_options: Hidden(vars.storage_options()),
             allow_loopback: vars.flag("POSTCALL_ALLOW_LOOPBACK")?,
             task_queues: vars.task_queues()?,
             report_grace: vars.seconds("POSTCALL_REPORT_GRACE_SECONDS", "60")?,
@@ -204,7 +214,7 @@ impl Config {
 impl TemporalConfig {
     /// Reads the environment.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(&Vars(std::env::vars().collect()))
+        Self::from_vars(&Vars(text_variables()))
     }
 
     fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
@@ -218,7 +228,7 @@ impl TemporalConfig {
 impl ClientConfig {
     /// Reads the environment.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let vars = Vars(std::env::vars().collect());
+        let vars = Vars(text_variables());
         vars.refuse_unknown()?;
         Ok(Self {
             api_url: vars.get("POSTCALL_API_URL").map(str::to_owned),
@@ -226,7 +236,7 @@ impl ClientConfig {
             install: vars.flag("POSTCALL_INSTALL")?,
             path: std::env::var_os("PATH"),
             home: std::env::home_dir(),
-            inherited: vars.0,
+            inherited: Hidden(vars.0),
         })
     }
 }
@@ -234,7 +244,7 @@ impl ClientConfig {
 impl LogConfig {
     /// Reads the environment. JSON unless a person reads along.
     pub fn from_env(interactive: bool) -> Self {
-        let vars = Vars(std::env::vars().collect());
+        let vars = Vars(text_variables());
         let default = "info,temporalio_sdk_core=warn,temporalio_client=warn,temporalio_sdk=warn,\
             sqlx::postgres::notice=warn";
         Self {
@@ -421,6 +431,14 @@ impl Vars {
     }
 }
 
+/// What is not text is no setting of ours.
+fn text_variables() -> BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
 fn wrong(name: &'static str, fix: String) -> ConfigError {
     ConfigError::Wrong { name, fix }
 }
@@ -450,6 +468,7 @@ mod tests {
             ("REDIS_URL", "redis://localhost"),
             ("POSTCALL_ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             ("TWILIO_AUTH_TOKEN", "topsecret"),
+            ("AWS_SECRET_ACCESS_KEY", "topsecret"),
         ];
         let all = needed.iter().chain(extra);
         all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use store::{
     Database, Role,
     counters::Counters,
@@ -27,7 +25,7 @@ const API_CONNECTIONS: u32 = 16;
 /// The live streams look this often without a wake-up.
 const EVENTS_POLL: Duration = Duration::from_secs(1);
 /// Requests in progress at a stop have this long.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Runs until `stop` turns true.
 pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
@@ -35,17 +33,16 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let receiver_db = Database::connect(&config.database_url, Role::Api, RECEIVER_CONNECTIONS)?;
     let db = Database::connect(&config.database_url, Role::Api, API_CONNECTIONS)?;
     let counters = Counters::new(&config.redis_url)?;
-    let objects = Objects::new(&config.storage_url, config.storage_options.clone())?;
+    let objects = Objects::new(&config.storage_url, config.storage_options.0.clone())?;
     let stopping = CancellationToken::new();
     let events = Listener::new(&config.database_url, EVENTS, EVENTS_POLL);
     let live = api::live::Live::start(events, stopping.clone());
     let health = api::health::Health::new(db.clone(), counters);
-    let state = api::ApiState::new(db, objects, live, health, cursor_key(&config));
+    let state = api::ApiState::new(db, objects, live, health, config.sealer.derive("api cursor"));
     let fallback = config.providers.vapi_webhook_secret.clone();
     let receiver = Receiver::new(receiver_db, config.sealer.clone(), fallback);
-    let routes = api::router(state)
-        .merge(receiver::router(receiver))
-        .merge(telemetry::metrics_router(metrics));
+    let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));
+    let routes = api::router(state, others);
     let listener = tokio::net::TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("POSTCALL_LISTEN {}", config.listen))?;
     tracing::info!(listen = %config.listen, "serve is running");
@@ -68,11 +65,4 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     }
     tracing::info!("serve stops");
     Ok(())
-}
-
-/// Every process of an installation shares its database, so pages fit together across them.
-fn cursor_key(config: &Config) -> [u8; 32] {
-    let mut hash = Sha256::new_with_prefix("postcall cursor");
-    hash.update(config.database_url.expose_secret());
-    hash.finalize().into()
 }

@@ -3,14 +3,26 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use contract::names::SEARCH_ATTRIBUTES;
+use contract::{
+    call::{CallStatus, Provider},
+    ids::{CallId, OrganizationId},
+    names::{
+        CALL_ID_ATTRIBUTE, CALL_STATUS_ATTRIBUTE, ORGANIZATION_ID_ATTRIBUTE, PROVIDER_ATTRIBUTE,
+        PROVIDER_CALL_ID_ATTRIBUTE, SEARCH_ATTRIBUTES,
+    },
+};
 use secrecy::ExposeSecret;
 use temporalio_client::{
     Client, ClientOptions, ClientTlsOptions, Connection, ConnectionOptions, NamespacedClient,
-    TlsOptions, envconfig::LoadClientConfigProfileOptions, tonic::IntoRequest,
+    TlsOptions,
+    envconfig::LoadClientConfigProfileOptions,
+    tonic::{Code, IntoRequest},
 };
-use temporalio_common::protos::temporal::api::{
-    enums::v1::IndexedValueType, operatorservice::v1::AddSearchAttributesRequest,
+use temporalio_common::{
+    protos::temporal::api::{
+        enums::v1::IndexedValueType, operatorservice::v1::AddSearchAttributesRequest,
+    },
+    search_attributes::{SearchAttributeKey, SearchAttributes},
 };
 use url::Url;
 
@@ -94,8 +106,47 @@ fn refuse_key_in_clear(connection: &ConnectionOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Registers our search attributes, however long it takes; where the server lets only an operator do
+/// it (Temporal Cloud), that is told and no reason not to work.
+pub async fn register_patiently(client: &Client) {
+    loop {
+        match register_search_attributes(client).await {
+            Ok(()) => return,
+            Err(RegisterError::Refused { name, text }) => {
+                tracing::warn!(name, text, "a search attribute has to be made by an operator");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "waiting for Temporal");
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Why a search attribute was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The server does not let this client do it.
+    #[error("search attribute {name} is refused: {text}")]
+    Refused {
+        /// Its name.
+        name: &'static str,
+        /// The server's words.
+        text: String,
+    },
+    /// The server did not do it now.
+    #[error("search attribute {name}: {text}")]
+    Unavailable {
+        /// Its name.
+        name: &'static str,
+        /// The server's words.
+        text: String,
+    },
+}
+
 /// Registers our search attributes; those that are there stay.
-pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
+pub async fn register_search_attributes(client: &Client) -> Result<(), RegisterError> {
     let mut operator = client.connection().operator_service();
     for name in SEARCH_ATTRIBUTES {
         let request = AddSearchAttributesRequest {
@@ -104,11 +155,42 @@ pub async fn register_search_attributes(client: &Client) -> anyhow::Result<()> {
         };
         match operator.add_search_attributes(request.into_request()).await {
             Ok(_) => {}
-            Err(status) if status.code() == temporalio_client::tonic::Code::AlreadyExists => {}
+            Err(status) if status.code() == Code::AlreadyExists => {}
             Err(status) => {
-                return Err(anyhow!("search attribute {name}: {}", status.message()));
+                let text = status.message().to_owned();
+                return Err(match status.code() {
+                    Code::PermissionDenied | Code::Unimplemented => {
+                        RegisterError::Refused { name, text }
+                    }
+                    _ => RegisterError::Unavailable { name, text },
+                });
             }
         }
     }
     Ok(())
+}
+
+const ORGANIZATION_ID: SearchAttributeKey<String> =
+    SearchAttributeKey::keyword(ORGANIZATION_ID_ATTRIBUTE);
+const CALL_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_ID_ATTRIBUTE);
+const PROVIDER_CALL_ID: SearchAttributeKey<String> =
+    SearchAttributeKey::keyword(PROVIDER_CALL_ID_ATTRIBUTE);
+const PROVIDER: SearchAttributeKey<String> = SearchAttributeKey::keyword(PROVIDER_ATTRIBUTE);
+const CALL_STATUS: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_STATUS_ATTRIBUTE);
+
+/// What a call's run is found by. Ids and states only: search attributes are stored in clear.
+pub fn search_attributes(
+    organization: OrganizationId,
+    call: CallId,
+    provider: Provider,
+    provider_call_id: &str,
+    status: CallStatus,
+) -> SearchAttributes {
+    SearchAttributes::new([
+        ORGANIZATION_ID.value_set(organization.to_string()),
+        CALL_ID.value_set(call.to_string()),
+        PROVIDER_CALL_ID.value_set(provider_call_id.to_owned()),
+        PROVIDER.value_set(provider.to_string()),
+        CALL_STATUS.value_set(status.to_string()),
+    ])
 }

@@ -42,8 +42,10 @@ pub struct WebhookActivities {
     pub faults: Faults,
 }
 
+#[derive(Default)]
 struct Attempted {
     delivered: bool,
+    /// The endpoint is disabled, or said that it will never come back.
     gone: bool,
     retry_after: Option<Duration>,
     error: Option<&'static str>,
@@ -61,22 +63,28 @@ impl WebhookActivities {
     ) -> Result<FirstAttemptsMade, ActivityError> {
         self.faults.point("webhooks.before").await?;
         let call = input.call;
-        let pending = deliveries::first_of_call(&self.db, &self.sealer, call, input.retry_failed)
+        let pending = deliveries::pending_of_call(&self.db, &self.sealer, call, input.retry_failed)
             .await
             .map_err(|e| of_store(&e))?;
-        let attempts =
-            pending.iter().map(|delivery| self.attempt_at(call.organization_id, delivery));
-        let mut made = FirstAttemptsMade { delivered: 0, undelivered: Vec::new() };
-        for (delivery, attempted) in pending.iter().zip(join_all(attempts).await) {
-            let attempted = attempted?;
-            if attempted.delivered {
-                made.delivered += 1;
-            } else if !attempted.gone {
-                made.undelivered.push(Undelivered {
-                    delivery_id: delivery.id,
-                    attempts_made: delivery.attempts + 1,
-                    retry_after_seconds: attempted.retry_after.map(|wait| wait.as_secs()),
-                });
+        let (first, left_behind): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|delivery| delivery.attempts == 0);
+        // Attempted by a worker that died before it could hand them over.
+        let mut made = FirstAttemptsMade {
+            delivered: 0,
+            undelivered: left_behind.iter().map(|delivery| hand_over(delivery, None)).collect(),
+        };
+        let attempts = first.iter().map(|delivery| self.attempt_at(call.organization_id, delivery));
+        for (delivery, attempted) in first.iter().zip(join_all(attempts).await) {
+            match attempted {
+                Ok(attempted) if attempted.delivered => made.delivered += 1,
+                Ok(attempted) if attempted.gone => {}
+                Ok(attempted) => {
+                    let attempts = delivery.attempts + 1;
+                    let tried = Delivery { attempts, ..delivery.clone() };
+                    made.undelivered.push(hand_over(&tried, attempted.retry_after));
+                }
+                // Its own workflow tries again; the others are not held up.
+                Err(_) => made.undelivered.push(hand_over(delivery, None)),
             }
         }
         self.faults.point("webhooks.after").await?;
@@ -96,17 +104,12 @@ impl WebhookActivities {
             .map_err(|e| of_store(&e))?;
         // Delivered by an attempt whose worker died before it could say so, or erased.
         let Some(delivery) = delivery.filter(|delivery| delivery.pending) else { return Ok(()) };
-        if !delivery.enabled {
-            let ended = deliveries::end(&self.db, organization, delivery.id, true).await;
-            ended.map_err(|e| of_store(&e))?;
-            return Err(disabled("the endpoint is disabled"));
-        }
         let attempted = self.attempt_at(organization, &delivery).await?;
         if attempted.delivered {
             return Ok(());
         }
         if attempted.gone {
-            return Err(disabled("the endpoint answered 410"));
+            return Err(disabled("the endpoint is disabled or answered 410"));
         }
         let code = attempted.error.unwrap_or("status");
         let status = attempted.status.map(|status| format!(" {status}")).unwrap_or_default();
@@ -132,6 +135,11 @@ impl WebhookActivities {
         organization: OrganizationId,
         delivery: &Delivery,
     ) -> Result<Attempted, ActivityError> {
+        if !delivery.enabled {
+            let ended = deliveries::end(&self.db, organization, delivery.id, true).await;
+            ended.map_err(|e| of_store(&e))?;
+            return Ok(Attempted { gone: true, ..Attempted::default() });
+        }
         let id = delivery.event_id.to_string();
         let body = Bytes::from(delivery.body.clone());
         let result =
@@ -155,6 +163,14 @@ impl WebhookActivities {
             error: result.error_code,
             status: result.status,
         })
+    }
+}
+
+fn hand_over(delivery: &Delivery, retry_after: Option<Duration>) -> Undelivered {
+    Undelivered {
+        delivery_id: delivery.id,
+        attempts_made: delivery.attempts,
+        retry_after_seconds: retry_after.map(|wait| wait.as_secs()),
     }
 }
 

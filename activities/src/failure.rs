@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::failure::{INVALID, UNAVAILABLE};
 use providers::error::ProviderError;
-use store::StoreError;
+use store::{StoreError, error::Problem};
 use temporalio_sdk::{ApplicationFailure, activities::ActivityError};
 
 /// A failure with a type, a text for people, and whether trying again can help.
@@ -26,14 +26,18 @@ pub(crate) fn failure(
 /// A failed operation of the store. The text names the operation only: Postgres' own message may
 /// quote a value of the row.
 pub(crate) fn of_store(error: &StoreError) -> ActivityError {
-    tracing::warn!(%error, "a step's store operation failed");
+    tracing::warn!(error = error.operation_failed(), "a step's store operation failed");
     let class = if error.can_retry() { UNAVAILABLE } else { INVALID };
     failure(class, error.operation_failed(), error.can_retry(), None)
 }
 
 /// The same for a step that is tried until it works, whatever the error.
 pub(crate) fn of_store_until_done(error: &StoreError) -> ActivityError {
-    tracing::warn!(%error, "a step's store operation failed");
+    tracing::warn!(error = error.operation_failed(), "a step's store operation failed");
+    // What breaks a rule of ours was asked for by hand; everything else is waited for.
+    if matches!(error.problem(), Problem::Invalid(_)) {
+        return failure(INVALID, error.to_string(), false, None);
+    }
     failure(UNAVAILABLE, error.operation_failed(), true, None)
 }
 

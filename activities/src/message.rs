@@ -39,7 +39,7 @@ pub(crate) fn write(
     if channel == Channel::Sms {
         return Ok(Message {
             subject: String::new().into(),
-            text: sms(&headline, summary, actions).into(),
+            text: sms(call, &headline, summary, actions).into(),
             html: String::new().into(),
         });
     }
@@ -61,7 +61,10 @@ fn headline(notice: &Notice) -> String {
     format!("{} call with {who}, {minutes}:{seconds:02} min", notice.status)
 }
 
-fn sms(headline: &str, summary: Option<&str>, actions: &[Action]) -> String {
+/// Ends with the call's short id, so that a lost answer is looked up by a text of this call alone.
+fn sms(call: CallRef, headline: &str, summary: Option<&str>, actions: &[Action]) -> String {
+    let reference = call.call_id.to_string();
+    let reference = format!("\n#{}", &reference[..8]);
     let mut text = headline.to_owned();
     if let Some(summary) = summary {
         text.push('\n');
@@ -71,10 +74,11 @@ fn sms(headline: &str, summary: Option<&str>, actions: &[Action]) -> String {
         text.push_str("\n- ");
         text.push_str(&action.description);
     }
-    if text.chars().count() > LONGEST_SMS {
-        text = text.chars().take(LONGEST_SMS - 1).chain(['…']).collect();
+    let room = LONGEST_SMS - reference.len();
+    if text.chars().count() > room {
+        text = text.chars().take(room - 1).chain(['…']).collect();
     }
-    text
+    text + &reference
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
         let sms = write(call, Channel::Sms, &notice).unwrap();
         assert_eq!(
             sms.text.expose_secret(),
-            "completed call with +14155552671, 2:08 min\nA table for <four>.\n- Book the table"
+            "completed call with +14155552671, 2:08 min\nA table for <four>.\n- Book the table\n#00000000"
         );
     }
 

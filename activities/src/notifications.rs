@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use contract::{
     calls::CallRef,
     failure::{INVALID, REJECTED, UNAVAILABLE, UNKNOWN_OUTCOME},
@@ -17,7 +16,7 @@ use providers::{
 use secrecy::ExposeSecret;
 use store::{
     Database, notice,
-    notifications::{self, Addressee, Claim},
+    notifications::{self, Addressee, Claim, Claimed, Message},
     sealing::Sealer,
 };
 use temporalio_macros::activities;
@@ -46,12 +45,26 @@ pub struct NotificationActivities {
     pub faults: Faults,
 }
 
+/// After this time Resend has forgotten the idempotency key, so the same email would go out twice.
+const EMAIL_KEY_KNOWN: Duration = Duration::from_secs(23 * 3600);
+
 /// What became of one recipient's message.
-enum Sent {
-    Yes,
+enum Outcome {
+    Sent,
     /// Twilio may have sent it; looked up later.
-    Unknown,
+    InDoubt,
+    /// For good, now or at an earlier try.
+    Refused(String),
     Failed(ProviderError),
+}
+
+impl Outcome {
+    fn of_settled(settled: &Claimed) -> Self {
+        match settled {
+            Claimed::Refused(why) => Self::Refused(why.clone()),
+            _ => Self::Sent,
+        }
+    }
 }
 
 #[activities]
@@ -68,12 +81,20 @@ impl NotificationActivities {
             let text = "no TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER";
             return Err(failure(INVALID, text.to_owned(), false, None));
         };
+        let notice = self.notice(input.call, Channel::Sms).await?;
         let mut outcomes = Vec::new();
-        for claim in self.claims(input, Channel::Sms).await? {
+        for recipient in &notice.recipients {
+            let claim = match self.claim(input, &notice, recipient).await? {
+                Claimed::Open(claim) => claim,
+                settled => {
+                    outcomes.push(Outcome::of_settled(&settled));
+                    continue;
+                }
+            };
             self.faults.point("sms.claimed").await?;
-            let sent = self.send_sms(twilio, input.call, &claim).await?;
+            let sent = self.send_sms(twilio, input.call, recipient, &claim).await?;
             self.faults.point("sms.posted").await?;
-            outcomes.push(self.settle(input.call, &claim.claim, sent).await?);
+            outcomes.push(self.settle(input.call, &claim, sent).await?);
         }
         self.faults.point("sms.after").await?;
         self.conclude(&outcomes)
@@ -90,58 +111,57 @@ impl NotificationActivities {
         let Some(resend) = &self.resend else {
             return Err(failure(INVALID, "no RESEND_API_KEY".to_owned(), false, None));
         };
+        let notice = self.notice(input.call, Channel::Email).await?;
         let mut outcomes = Vec::new();
-        for claim in self.claims(input, Channel::Email).await? {
-            self.faults.point("email.claimed").await?;
-            let email = EmailMessage {
-                to: claim.recipient.clone(),
-                subject: claim.claim.message.subject.expose_secret().to_owned(),
-                html: claim.claim.message.html.expose_secret().to_owned(),
-                text: claim.claim.message.text.expose_secret().to_owned(),
+        for recipient in &notice.recipients {
+            let claim = match self.claim(input, &notice, recipient).await? {
+                Claimed::Open(claim) => claim,
+                settled => {
+                    outcomes.push(Outcome::of_settled(&settled));
+                    continue;
+                }
             };
-            let sent = resend.send(&email, &claim.effect_key).await;
+            self.faults.point("email.claimed").await?;
+            let sent = send_email(resend, input.call, recipient, &claim).await;
             self.faults.point("email.posted").await?;
-            outcomes.push(self.settle(input.call, &claim.claim, sent.map(Some)).await?);
+            outcomes.push(self.settle(input.call, &claim, sent).await?);
         }
         self.faults.point("email.after").await?;
         self.conclude(&outcomes)
     }
 }
 
-/// A claim with whom it is for.
-struct Claimed {
-    claim: Claim,
-    recipient: String,
-    effect_key: String,
+/// What is said of a call, and to whom.
+struct Notice {
+    channel: Channel,
+    message: Message,
+    recipients: Vec<String>,
 }
 
 impl NotificationActivities {
-    /// Claims every recipient of a channel whose message is not settled.
-    async fn claims(&self, input: Notify, channel: Channel) -> Result<Vec<Claimed>, ActivityError> {
-        let call = input.call;
+    async fn notice(&self, call: CallRef, channel: Channel) -> Result<Notice, ActivityError> {
         let notice = notice::get(&self.db, call).await.map_err(|e| of_store(&e))?;
-        let recipients = match channel {
-            Channel::Sms => &notice.recipients.sms,
-            Channel::Email => &notice.recipients.email,
-        };
         let message = message::write(call, channel, &notice).map_err(|_| {
             failure(INVALID, "the notice cannot be written".to_owned(), false, None)
         })?;
-        let mut claims = Vec::with_capacity(recipients.len());
-        for recipient in recipients {
-            let to = Addressee { call, channel, recipient };
-            let effect_key = to.effect_key();
-            let claim =
-                notifications::claim(&self.db, &self.sealer, to, &message, input.retry_failed)
-                    .await
-                    .map_err(|e| of_store(&e))?;
-            claims.extend(claim.map(|claim| Claimed {
-                claim,
-                recipient: recipient.clone(),
-                effect_key,
-            }));
-        }
-        Ok(claims)
+        let recipients = match channel {
+            Channel::Sms => notice.recipients.sms,
+            Channel::Email => notice.recipients.email,
+        };
+        Ok(Notice { channel, message, recipients })
+    }
+
+    /// Claims one recipient's message just before it is sent: what waits its turn is not in doubt.
+    async fn claim(
+        &self,
+        input: Notify,
+        notice: &Notice,
+        recipient: &str,
+    ) -> Result<Claimed, ActivityError> {
+        let to = Addressee { call: input.call, channel: notice.channel, recipient };
+        notifications::claim(&self.db, &self.sealer, to, &notice.message, input.retry_failed)
+            .await
+            .map_err(|e| of_store(&e))
     }
 
     /// Sends a text message, or finds out whether an earlier try did.
@@ -152,33 +172,29 @@ impl NotificationActivities {
         &self,
         twilio: &TwilioClient,
         call: CallRef,
-        claimed: &Claimed,
+        recipient: &str,
+        claim: &Claim,
     ) -> Result<Result<Option<String>, ProviderError>, ActivityError> {
-        let claim = &claimed.claim;
         let text = claim.message.text.expose_secret();
         let in_doubt =
             matches!(claim.previous, NotificationState::Sending | NotificationState::Unknown);
         if let (true, Some(last_try)) = (in_doubt, claim.last_try) {
-            let found = twilio.find_sms(&claimed.recipient, text, claim.since).await;
+            let found = twilio.find_sms(recipient, text, claim.since).await;
             let found = found.map_err(|error| of_provider(&error))?;
             if let Some(sent) = found {
                 return Ok(Ok(Some(sent.sid)));
             }
-            if !self.had_time_to_appear(last_try) {
+            if last_try < self.look_up_after {
                 return Ok(Ok(None));
             }
-            // A new try, and a new time for it to appear.
-            let sending = NotificationState::Sending;
-            notifications::settle(&self.db, call, claim.id, sending, None, None)
-                .await
-                .map_err(|e| of_store(&e))?;
+            // A new try, and a new time for it to appear; for one worker only.
+            let ours = notifications::take_over(&self.db, call, claim).await;
+            if !ours.map_err(|e| of_store(&e))? {
+                return Ok(Ok(None));
+            }
         }
-        let sent = twilio.send_sms(&claimed.recipient, text, None).await;
+        let sent = twilio.send_sms(recipient, text, None).await;
         Ok(sent.map(|sent| Some(sent.sid)))
-    }
-
-    fn had_time_to_appear(&self, since: DateTime<Utc>) -> bool {
-        (Utc::now() - since).to_std().is_ok_and(|age| age >= self.look_up_after)
     }
 
     /// Notes what became of a claim. `Ok(None)` is a message still in doubt.
@@ -187,10 +203,10 @@ impl NotificationActivities {
         call: CallRef,
         claim: &Claim,
         sent: Result<Option<String>, ProviderError>,
-    ) -> Result<Sent, ActivityError> {
+    ) -> Result<Outcome, ActivityError> {
         let (state, provider_id, outcome) = match sent {
-            Ok(Some(id)) => (NotificationState::Sent, Some(id), Sent::Yes),
-            Ok(None) => (NotificationState::Unknown, None, Sent::Unknown),
+            Ok(Some(id)) => (NotificationState::Sent, Some(id), Outcome::Sent),
+            Ok(None) => (NotificationState::Unknown, None, Outcome::InDoubt),
             Err(error) => {
                 let state = match error.kind {
                     ErrorKind::Rejected { .. } => NotificationState::Failed,
@@ -200,11 +216,11 @@ impl NotificationActivities {
                     // Certainly not sent, or repeatable by its key.
                     _ => NotificationState::Pending,
                 };
-                (state, None, Sent::Failed(error))
+                (state, None, Outcome::Failed(error))
             }
         };
         let text = match &outcome {
-            Sent::Failed(error) => Some(error.to_string()),
+            Outcome::Failed(error) => Some(error.to_string()),
             _ => None,
         };
         let (id, error) = (provider_id.as_deref(), text.as_deref());
@@ -216,31 +232,52 @@ impl NotificationActivities {
 
     /// The step is done when every recipient has the message. What may pass decides before what
     /// will not, so that the step is tried again while that helps anybody.
-    fn conclude(&self, outcomes: &[Sent]) -> Result<Notified, ActivityError> {
-        let sent = outcomes.iter().filter(|outcome| matches!(outcome, Sent::Yes)).count();
-        let mut rejected = None;
+    fn conclude(&self, outcomes: &[Outcome]) -> Result<Notified, ActivityError> {
+        let sent = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Sent)).count();
+        let mut refused = None;
         for outcome in outcomes {
             match outcome {
-                Sent::Yes => {}
-                Sent::Unknown => {
+                Outcome::Sent => {}
+                Outcome::InDoubt => {
                     let text = "twilio.send_sms: looked up again soon".to_owned();
                     return Err(failure(UNKNOWN_OUTCOME, text, true, Some(self.look_up_after)));
                 }
-                Sent::Failed(error) if matches!(error.kind, ErrorKind::Rejected { .. }) => {
-                    rejected = Some(error.to_string());
+                Outcome::Refused(why) => refused = Some(why.clone()),
+                Outcome::Failed(error) if matches!(error.kind, ErrorKind::Rejected { .. }) => {
+                    refused = Some(error.to_string());
                 }
-                Sent::Failed(error) => {
-                    let ambiguous = error.class() == UNKNOWN_OUTCOME;
+                Outcome::Failed(error) => {
+                    let in_doubt = error.class() == UNKNOWN_OUTCOME;
                     let wait =
-                        if ambiguous { Some(self.look_up_after) } else { error.retry_after() };
-                    let class = if ambiguous { UNKNOWN_OUTCOME } else { UNAVAILABLE };
+                        if in_doubt { Some(self.look_up_after) } else { error.retry_after() };
+                    let class = if in_doubt { UNKNOWN_OUTCOME } else { UNAVAILABLE };
                     return Err(failure(class, error.to_string(), true, wait));
                 }
             }
         }
-        match rejected {
+        match refused {
             Some(text) => Err(failure(REJECTED, text, false, None)),
             None => Ok(Notified { sent: u32::try_from(sent).unwrap_or(u32::MAX) }),
         }
     }
+}
+
+/// Sends an email, unless an earlier try may have sent it under a key that is forgotten by now.
+async fn send_email(
+    resend: &ResendClient,
+    call: CallRef,
+    recipient: &str,
+    claim: &Claim,
+) -> Result<Option<String>, ProviderError> {
+    if claim.last_try.is_some() && claim.age > EMAIL_KEY_KNOWN {
+        return Err(ProviderError::rejected("resend", "send", "key-forgotten"));
+    }
+    let email = EmailMessage {
+        to: recipient.to_owned(),
+        subject: claim.message.subject.expose_secret().to_owned(),
+        html: claim.message.html.expose_secret().to_owned(),
+        text: claim.message.text.expose_secret().to_owned(),
+    };
+    let to = Addressee { call, channel: Channel::Email, recipient };
+    resend.send(&email, &to.effect_key()).await.map(Some)
 }

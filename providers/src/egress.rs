@@ -46,6 +46,11 @@ impl Egress {
         Self { allow_loopback }
     }
 
+    /// Whether this machine may be reached.
+    pub const fn allows_loopback(self) -> bool {
+        self.allow_loopback
+    }
+
     /// A client that connects to public addresses only. No redirects; the caller sets the time limit.
     ///
     /// [`Self::check_url`] must be asked as well: addresses written as numbers need no resolving.

@@ -13,8 +13,8 @@ use crate::{
     operation::{Answer, Operation},
 };
 
-/// How much Twilio's clock may lie behind ours.
-const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
+/// How much Twilio's clock may lie behind ours. Recipient and text decide anyway.
+const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(15);
 /// Most pages of the list that are read, newest first; each has up to 1,000 messages.
 const MAX_PAGES: usize = 5;
 /// Twilio's largest page.
@@ -113,7 +113,7 @@ impl TwilioClient {
     }
 
     /// Looks for a message that [`Self::send_sms`] may have sent: same recipient, sender and text,
-    /// made at or after `since` (less 5 s for the clocks).
+    /// made at or after `since` (less 15 minutes for the clocks).
     ///
     /// Twilio's filter by date is left out, because it is by `date_sent`, which a message in a
     /// queue does not have: it would hide just the one that must not be sent again. Lists are

@@ -82,11 +82,11 @@ impl FromRef<ApiState> for Health {
     }
 }
 
-/// The whole API. It answers what no other route of the process does, so merge others into it.
-pub fn router(state: ApiState) -> Router {
+/// The whole API, with the `others` of the process: what no route answers is a problem too.
+pub fn router(state: ApiState, others: Router) -> Router {
     let document = openapi();
     let (routes, _) = routes().split_for_parts();
-    finished(routes.with_state(state).merge(docs::router(&document)))
+    finished(routes.with_state(state).merge(docs::router(&document)).merge(others))
 }
 
 /// The OpenAPI 3.1 document of [`router`].

@@ -17,6 +17,7 @@ use temporalio_client::{
 use workflows::CallProcessing;
 
 use super::{Failed, Format, output, target::TargetArgs};
+use crate::temporal;
 
 /// A step that is tried five times takes half a minute; the model may take minutes.
 const RETRY_LIMIT: Duration = Duration::from_secs(600);
@@ -116,6 +117,9 @@ async fn retry_step(args: &RetryArgs) -> Result<(), Failed> {
     let api = args.target.api()?;
     let path = format!("/v1/calls/{}", args.call_id);
     let call = api.get(&path, &[]).await?;
+    if call["steps"].as_array().is_none_or(Vec::is_empty) {
+        return Err(Failed::Conflict("the call is not processed yet; nothing to retry".to_owned()));
+    }
     let organization_id = call["organization_id"].as_str().and_then(|id| id.parse().ok());
     let input = ProcessCall {
         organization_id: organization_id.context("the API told no organization")?,
@@ -125,6 +129,13 @@ async fn retry_step(args: &RetryArgs) -> Result<(), Failed> {
     let client = args.target.temporal().await?;
     let id = call_workflow_id(args.call_id);
     let options = WorkflowStartOptions::new(CALL_PROCESSING_QUEUE, id.clone())
+        .search_attributes(temporal::search_attributes(
+            input.organization_id,
+            args.call_id,
+            word(&call, "provider")?,
+            call["provider_call_id"].as_str().unwrap_or_default(),
+            word(&call, "status")?,
+        ))
         .static_summary(format!("retry of step {}", args.step))
         .build();
     let handle = match client.start_workflow(CallProcessing::run, input, options).await {
@@ -147,4 +158,10 @@ async fn retry_step(args: &RetryArgs) -> Result<(), Failed> {
         return Err(anyhow!("step {} failed again", args.step).into());
     }
     Ok(())
+}
+
+/// A literal of the API.
+fn word<T: std::str::FromStr>(call: &Value, field: &str) -> anyhow::Result<T> {
+    let text = call[field].as_str().unwrap_or_default();
+    text.parse().map_err(|_| anyhow!("the API told an unknown {field}: {text:?}"))
 }

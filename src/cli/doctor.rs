@@ -42,7 +42,7 @@ async fn examine(config: &Config) -> Vec<Value> {
         redis.map(answers).map_err(|error| error.to_string()),
         "check REDIS_URL; postcall works without, slower",
     ));
-    let storage = match Objects::new(&config.storage_url, config.storage_options.clone()) {
+    let storage = match Objects::new(&config.storage_url, config.storage_options.0.clone()) {
         Ok(objects) => objects.size("postcall-doctor").await.map(drop),
         Err(error) => Err(error),
     };

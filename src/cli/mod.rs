@@ -27,6 +27,9 @@ pub enum Failed {
     /// Exit code 1.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
     /// Exit code 3.
     #[error("{0}")]
     NotFound(String),
@@ -42,6 +45,7 @@ impl Failed {
     fn code(&self) -> u8 {
         match self {
             Self::Other(_) => 1,
+            Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::NotAllowed(_) => 4,
             Self::Conflict(_) => 5,
@@ -197,7 +201,7 @@ async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
 
 async fn migrate() -> anyhow::Result<()> {
     let config = config()?;
-    store::database::migrate(&config.database_admin_url).await?;
+    store::database::migrate(&config.database_admin_url, &config.database_url).await?;
     eprintln!("the schema at {} is up to date", config::shown(&config.database_admin_url));
     Ok(())
 }

@@ -45,7 +45,9 @@ impl TargetArgs {
     /// The Temporal of `postcall dev` where that is the target, else the environment's.
     pub(super) async fn temporal(&self) -> anyhow::Result<Client> {
         let identity = config::identity("cli");
-        match DevState::read(&self.data_dir)? {
+        // The same choice as for the API: a call of one installation is not run in another.
+        let elsewhere = ClientConfig::from_env()?.api_url.is_some();
+        match DevState::read(&self.data_dir)?.filter(|_| !elsewhere) {
             Some(dev) => {
                 temporal::connect_to(&dev.temporal_address, &dev.temporal_namespace, &identity)
                     .await
@@ -83,12 +85,18 @@ impl Target {
         if status.is_success() {
             return Ok(body);
         }
-        let words = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-        let text = format!("{}: {} {}", status.as_u16(), words("title"), words("detail"));
+        let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut text =
+            format!("{}: {} {}", status.as_u16(), words(&body["title"]), words(&body["detail"]));
+        for error in body["errors"].as_array().into_iter().flatten() {
+            let what = format!("{} {}", words(&error["pointer"]), words(&error["detail"]));
+            text = format!("{text}\n  {what}");
+        }
         Err(match status {
             StatusCode::NOT_FOUND => Failed::NotFound(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::NotAllowed(text),
             StatusCode::CONFLICT => Failed::Conflict(text),
+            StatusCode::BAD_REQUEST => Failed::Usage(text),
             _ => Failed::Other(anyhow!(text)),
         })
     }

@@ -66,8 +66,6 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let state_file = state::file(&options.data_dir);
-    // Written only when, and only as long as, everything is ready.
-    drop(std::fs::remove_file(&state_file));
     let starting = start(&options, &client, progress);
     let (mut world, state) = tokio::select! {
         started = starting => started?,
@@ -97,10 +95,12 @@ async fn start(
 ) -> anyhow::Result<(World, DevState)> {
     let places = search_places(client);
     let servers = Servers::start(&server_options(options, &places), progress).await?;
+    // The folder is ours now: what an earlier run left there is no longer true.
+    drop(std::fs::remove_file(state::file(&options.data_dir)));
     let data_dir = options.data_dir.canonicalize().context("--data-dir")?;
     let secrets = DemoSecrets::open(&data_dir)?;
     let admin_url = servers.postgres.url();
-    store::database::migrate(&admin_url).await.context("migrations")?;
+    store::database::migrate(&admin_url, &admin_url).await.context("migrations")?;
     let address = servers.temporal.address();
     let temporal = temporal::connect_to(&address, "default", "postcall-dev").await?;
     temporal::register_search_attributes(&temporal).await?;
@@ -108,7 +108,9 @@ async fn start(
     progress("schema, search attributes and schedules are in place");
     let fakes = start_fakes(&data_dir, options.fakes_delay).await?;
     let recordings = data_dir.join("recordings");
-    let storage_url = format!("file://{}", recordings.display());
+    let storage_url = url::Url::from_directory_path(&recordings)
+        .map_err(|()| anyhow::anyhow!("--data-dir is no absolute path"))?
+        .to_string();
     let state = DevState {
         api_url: format!("http://{}", free(options.listen)?),
         temporal_address: servers.temporal.address(),
@@ -160,7 +162,7 @@ pub fn search_places(client: &ClientConfig) -> SearchPlaces {
     let cache = home.clone().unwrap_or_else(|| PathBuf::from("/var/tmp"));
     SearchPlaces {
         path: client.path.clone(),
-        gopath: client.inherited.get("GOPATH").map(std::ffi::OsString::from),
+        gopath: client.inherited.0.get("GOPATH").map(std::ffi::OsString::from),
         home,
         cache_dir: cache.join(".cache/postcall/bin"),
         root: PathBuf::from("/"),
@@ -271,7 +273,9 @@ fn environment(
     ];
     let text = |(name, value): (&str, String)| (name.to_owned(), value);
     let mut environment: BTreeMap<String, String> = defaults.into_iter().map(text).collect();
-    environment.extend(client.inherited.clone());
+    // Another Temporal's settings would steer ours; everything else that the user set wins.
+    let inherited = client.inherited.0.iter().filter(|(name, _)| !name.starts_with("TEMPORAL_"));
+    environment.extend(inherited.map(|(name, value)| (name.clone(), value.clone())));
     environment.extend(own.into_iter().map(text));
     environment
 }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -69,7 +71,11 @@ impl DevState {
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         // Renamed into place: who sees the file sees all of it.
         let draft = path.with_extension("json.new");
-        std::fs::write(&draft, serde_json::to_vec_pretty(self)?).context("dev.json")?;
+        let mut options = std::fs::OpenOptions::new();
+        // Passwords and keys are in it.
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft).context("dev.json")?;
+        file.write_all(&serde_json::to_vec_pretty(self)?).context("dev.json")?;
         std::fs::rename(&draft, path).context("dev.json")
     }
 

@@ -3,7 +3,10 @@
 //! It runs beside the workers, so that a started workflow's first task comes back with the answer
 //! (eager start) and is executed in this process.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use contract::{
@@ -12,9 +15,7 @@ use contract::{
     delivery::{DeliverWebhook, DeliverySchedule},
     ids::{CallId, DeliveryId, InboxId, OrganizationId},
     names::{
-        CALL_ID_ATTRIBUTE, CALL_PROCESSING_QUEUE, CALL_STATUS_ATTRIBUTE, ORGANIZATION_ID_ATTRIBUTE,
-        PROVIDER_ATTRIBUTE, PROVIDER_CALL_ID_ATTRIBUTE, WEBHOOK_DELIVERY_QUEUE, call_workflow_id,
-        delivery_workflow_id,
+        CALL_PROCESSING_QUEUE, WEBHOOK_DELIVERY_QUEUE, call_workflow_id, delivery_workflow_id,
     },
 };
 use futures::{StreamExt, stream};
@@ -33,12 +34,11 @@ use temporalio_client::{
     Client, WorkflowSignalOptions, WorkflowStartOptions,
     errors::{WorkflowInteractionError, WorkflowStartError},
 };
-use temporalio_common::search_attributes::{SearchAttributeKey, SearchAttributes};
 use tokio::sync::watch;
 use workflows::{CallProcessing, WebhookDelivery};
 
 use super::Room;
-use crate::config::Config;
+use crate::{config::Config, temporal};
 
 /// Events claimed at once.
 const BATCH: i64 = 100;
@@ -53,13 +53,8 @@ const START_DEADLINE: Duration = Duration::from_secs(2);
 /// Between two tries while Temporal does not answer.
 const RETRY: Duration = Duration::from_secs(2);
 
-const ORGANIZATION_ID: SearchAttributeKey<String> =
-    SearchAttributeKey::keyword(ORGANIZATION_ID_ATTRIBUTE);
-const CALL_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_ID_ATTRIBUTE);
-const PROVIDER_CALL_ID: SearchAttributeKey<String> =
-    SearchAttributeKey::keyword(PROVIDER_CALL_ID_ATTRIBUTE);
-const PROVIDER: SearchAttributeKey<String> = SearchAttributeKey::keyword(PROVIDER_ATTRIBUTE);
-const CALL_STATUS: SearchAttributeKey<String> = SearchAttributeKey::keyword(CALL_STATUS_ATTRIBUTE);
+/// Between two looks for deliveries that nobody is at work on.
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// Takes events from the inbox to calls and workflows.
 pub(super) struct Dispatcher {
@@ -97,7 +92,14 @@ impl Dispatcher {
     /// Dispatches until `stop` turns true.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut listener = Listener::new(&self.url, signals::INBOX, POLL);
+        let mut swept = Instant::now();
         while !*stop.borrow() {
+            if swept.elapsed() > SWEEP {
+                swept = Instant::now();
+                if let Err(error) = self.sweep_deliveries().await {
+                    tracing::warn!(%error, "overdue deliveries wait for the next look");
+                }
+            }
             match self.batch().await {
                 // A full batch: more is waiting.
                 Ok(claimed) if claimed >= usize::try_from(BATCH).unwrap_or(usize::MAX) => {}
@@ -133,9 +135,26 @@ impl Dispatcher {
         let ids: Vec<InboxId> = events.iter().map(|event| event.inbox_id).collect();
         let Err(error) = self.try_dispatch(&events).await else { return };
         metrics::counter!("postcall_dispatch_failures_total").increment(1);
+        if let DispatchError::Store(refused) = &error
+            && !refused.can_retry()
+        {
+            self.park(&ids, refused).await;
+            return;
+        }
         tracing::warn!(%error, "events wait to be dispatched again");
         if let Err(error) = dispatch::postpone(&self.db, &ids, RETRY).await {
             tracing::warn!(%error, "events come up again when their lease ends");
+        }
+    }
+
+    /// The database will refuse these for ever: kept for people to look at, out of the way.
+    async fn park(&self, ids: &[InboxId], error: &StoreError) {
+        let reason = error.operation_failed();
+        tracing::error!(reason, "events cannot be processed and are parked");
+        for id in ids {
+            if let Err(error) = dispatch::park(&self.db, *id, &reason).await {
+                tracing::warn!(%error, "an event comes up again when its lease ends");
+            }
         }
     }
 
@@ -203,7 +222,15 @@ impl Dispatcher {
         call: contract::calls::CallRef,
     ) -> Result<(), DispatchError> {
         for delivery in deliveries::unattempted_of_call(&self.db, call).await? {
-            self.start_delivery(organization, delivery).await?;
+            self.start_delivery(organization, delivery, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Deliveries whose workflow was never started, or was lost with Temporal's data.
+    async fn sweep_deliveries(&self) -> Result<(), DispatchError> {
+        for overdue in deliveries::claim_overdue(&self.db, BATCH).await? {
+            self.start_delivery(overdue.organization_id, overdue.id, overdue.attempts).await?;
         }
         Ok(())
     }
@@ -212,11 +239,12 @@ impl Dispatcher {
         &self,
         organization_id: OrganizationId,
         delivery_id: DeliveryId,
+        attempts_made: u32,
     ) -> Result<(), DispatchError> {
         let input = DeliverWebhook {
             organization_id,
             delivery_id,
-            attempts_made: 0,
+            attempts_made,
             retry_after_seconds: None,
             schedule: DeliverySchedule::default(),
         };
@@ -227,7 +255,7 @@ impl Dispatcher {
         let started = self.client.start_workflow(WebhookDelivery::run, input, options);
         match within("start_delivery", started).await? {
             Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
-            Err(error) => Err(temporal("start_delivery", &error)),
+            Err(error) => Err(refused("start_delivery", &error)),
         }
     }
 
@@ -241,7 +269,13 @@ impl Dispatcher {
         let id = call_workflow_id(event.call_id);
         let options = WorkflowStartOptions::new(CALL_PROCESSING_QUEUE, id)
             .enable_eager_workflow_start(true)
-            .search_attributes(search_attributes(event))
+            .search_attributes(temporal::search_attributes(
+                event.organization_id,
+                event.call_id,
+                event.provider,
+                &event.provider_call_id,
+                event.call_status.unwrap_or(CallStatus::Completed),
+            ))
             .static_summary(summary(event))
             .build();
         let started = self.client.start_workflow(CallProcessing::run, input, options);
@@ -251,13 +285,13 @@ impl Dispatcher {
                 Ok(())
             }
             Err(WorkflowStartError::AlreadyStarted { .. }) => {
-                // Claimed before: the workflow knows of it and is still at work.
-                match events.iter().find(|event| event.dispatches == 1) {
+                // One that was folded is known to the workflow, which is still at work.
+                match events.iter().find(|event| !event.folded) {
                     Some(new) => self.signal(new).await,
                     None => Ok(()),
                 }
             }
-            Err(error) => Err(temporal("start_workflow", &error)),
+            Err(error) => Err(refused("start_workflow", &error)),
         }
     }
 
@@ -274,7 +308,7 @@ impl Dispatcher {
                 dispatch::postpone(&self.db, &[event.inbox_id], Duration::ZERO).await?;
                 Ok(())
             }
-            Err(error) => Err(temporal("signal", &error)),
+            Err(error) => Err(refused("signal", &error)),
         }
     }
 }
@@ -286,18 +320,6 @@ const fn rank(life: EventKind) -> u8 {
         EventKind::Ended => 2,
         EventKind::Report => 3,
     }
-}
-
-/// Ids only: search attributes are stored in clear.
-fn search_attributes(event: &DueEvent) -> SearchAttributes {
-    let status = event.call_status.unwrap_or(CallStatus::Completed);
-    SearchAttributes::new([
-        ORGANIZATION_ID.value_set(event.organization_id.to_string()),
-        CALL_ID.value_set(event.call_id.to_string()),
-        PROVIDER_CALL_ID.value_set(event.provider_call_id.clone()),
-        PROVIDER.value_set(event.provider.to_string()),
-        CALL_STATUS.value_set(status.to_string()),
-    ])
 }
 
 fn summary(event: &DueEvent) -> String {
@@ -315,6 +337,6 @@ async fn within<T>(
     })
 }
 
-fn temporal(operation: &'static str, error: &dyn std::error::Error) -> DispatchError {
+fn refused(operation: &'static str, error: &dyn std::error::Error) -> DispatchError {
     DispatchError::Temporal { operation, problem: error.to_string() }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use contract::names::CALL_PROCESSING_QUEUE;
 use store::{Database, Role};
+use temporalio_client::Client;
 use temporalio_sdk::{Runtime, runtime::RuntimeOptions};
 use tokio::sync::watch;
 
@@ -25,17 +26,11 @@ const GRACE: Duration = Duration::from_secs(25);
 pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     let db = Database::connect(&config.database_url, Role::Worker, CONNECTIONS)?;
-    if let Some(listen) = config.worker_listen {
-        let listener = tokio::net::TcpListener::bind(listen).await;
-        let listener = listener.with_context(|| format!("POSTCALL_WORKER_LISTEN {listen}"))?;
-        tokio::spawn(axum::serve(listener, telemetry::metrics_router(metrics)).into_future());
-    }
     let identity = config::identity("worker");
     let client = tokio::select! {
-        client = temporal::connect_patiently(&config.temporal, &identity) => client,
+        client = connected(&config, &identity) => client,
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
-    temporal::register_search_attributes(&client).await?;
     let telemetry = RuntimeOptions::default();
     let runtime = std::sync::Arc::new(Runtime::from_current_tokio(telemetry)?);
     let (room, unprojected) = Room::furnish(&config, &db)?;
@@ -52,17 +47,33 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         .iter()
         .map(|queue| registration::spawn(queue, &room, &runtime, &client, stop.clone()))
         .collect();
-    tracing::info!(queues = ?config.task_queues, "worker is running");
-    stop.wait_for(|stop| *stop).await.ok();
-    tracing::info!("worker stops");
-    if let Some(dispatcher) = dispatcher {
-        drop(tokio::time::timeout(GRACE, dispatcher).await);
+    if let Some(listen) = config.worker_listen {
+        let listener = tokio::net::TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("POSTCALL_WORKER_LISTEN {listen}"))?;
+        tokio::spawn(axum::serve(listener, telemetry::metrics_router(metrics)).into_future());
     }
-    let drained = futures::future::join_all(workers);
+    tracing::info!(queues = ?config.task_queues, "worker is running");
+    let mut parts: Vec<_> = workers.into_iter().chain(dispatcher).collect();
+    let ended = futures::future::select_all(&mut parts);
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        (ended, index, _) = ended => {
+            // Half a worker would look alive and do nothing: the supervisor starts a whole one.
+            anyhow::bail!("part {index} of the worker ended by itself: {ended:?}");
+        }
+    }
+    tracing::info!("worker stops");
+    let drained = futures::future::join_all(parts);
     if tokio::time::timeout(GRACE, drained).await.is_err() {
         tracing::warn!("work in progress is left to other workers");
     }
     projections.abort();
-    db.close().await;
     Ok(())
+}
+
+/// Temporal, with our search attributes in it.
+async fn connected(config: &Config, identity: &str) -> Client {
+    let client = temporal::connect_patiently(&config.temporal, identity).await;
+    temporal::register_patiently(&client).await;
+    client
 }

@@ -91,7 +91,7 @@ impl Room {
             providers.vapi_api_key.clone(),
             config.recording_max_bytes,
         )?;
-        let objects = Objects::new(&config.storage_url, config.storage_options.clone())?;
+        let objects = Objects::new(&config.storage_url, config.storage_options.0.clone())?;
         let db = db.clone();
         let sealer = config.sealer.clone();
         let room = Self {

@@ -65,6 +65,7 @@ pub async fn open(
 ) -> Result<Opened, StoreError> {
     const OPERATION: &str = "calls.open";
     let mut tx = db.tenant(identity.organization_id).await?;
+    lock(&mut tx, identity.call_id).await?;
     let stored = inbox::events_of_call(&mut tx, identity.call_id).await?;
     let facts = fold(identity.provider, &stored);
     let key = fix_key(&mut tx, identity, &facts, &stored).await?;
@@ -85,16 +86,28 @@ pub async fn open(
     if facts.started_at.is_some() || matches!(status, CallStatus::InProgress) {
         events::emit_call_event(&mut tx, identity, &key, "call.started", &facts, None).await?;
     }
+    // Those that were folded, and no other: one may have been stored since.
+    let folded: Vec<_> = stored.iter().map(|event| event.id.0).collect();
     query!(
         "update inbox set status = 'processed', processed_at = now(), dispatch_after = null
-         where call_id = $1 and status = 'received' and life = 'progress'",
-        identity.call_id.0,
+         where id = any($1) and status = 'received' and life = 'progress'",
+        &folded,
     )
     .execute(&mut *tx)
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
     Ok(Opened::Written { call: key.call_ref(identity), status, first: finished.is_none() })
+}
+
+/// One fold of a call at a time, and each over all events stored before it: taken before the events
+/// are read, so that an older fold cannot overwrite a newer one.
+pub(crate) async fn lock(tx: &mut Tx, call: CallId) -> Result<(), StoreError> {
+    query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", call.to_string())
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .during("calls.lock")
 }
 
 /// The key row of a call.
@@ -116,7 +129,7 @@ impl CallKey {
     }
 }
 
-/// Fixes the call's `created_at` once and locks its key, so that no two folds of a call interleave.
+/// Fixes the call's `created_at` once.
 pub(crate) async fn fix_key(
     tx: &mut Tx,
     identity: CallIdentity<'_>,
@@ -174,8 +187,9 @@ pub(crate) async fn upsert(
              (select id from assistants
               where organization_id = $2 and provider = $3 and provider_assistant_id = $5),
              (select id from phone_numbers
-              where organization_id = $2 and provider = $3 and provider_phone_number_id = $6),
-             $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+              where organization_id = $2 and provider = $3 and provider_phone_number_id = $6
+              limit 1),
+             $7, $8, left($9, 64), left($10, 64), $11, $12, $13, $14, $15, $16, $17, $18, $19)
          on conflict (id, created_at) do update set
              assistant_id = excluded.assistant_id, phone_number_id = excluded.phone_number_id,
              direction = excluded.direction, status = excluded.status,

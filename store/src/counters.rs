@@ -15,6 +15,8 @@ use crate::{
 
 /// No step waits longer for a cache.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
+/// TCP, TLS and log-in to a Redis on another continent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `org:{id}:active_calls` lives without being written.
 const ACTIVE_CALLS_TTL_SECONDS: u64 = 3600;
 
@@ -51,12 +53,22 @@ impl Counters {
     }
 
     async fn connection(&self) -> Result<ConnectionManager, redis::RedisError> {
+        if let Some(manager) = self.manager.get() {
+            return Ok(manager.clone());
+        }
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
-            .set_connection_timeout(Some(ANSWER_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT));
-        let connect = || ConnectionManager::new_with_config(self.client.clone(), config);
-        self.manager.get_or_try_init(connect).await.cloned()
+        let (client, manager) = (self.client.clone(), self.manager.clone());
+        // In a task of its own: a caller that waits no longer must not undo the connecting.
+        let connecting = tokio::spawn(async move {
+            let connect = || ConnectionManager::new_with_config(client, config);
+            manager.get_or_try_init(connect).await.cloned()
+        });
+        connecting.await.unwrap_or_else(|_| {
+            Err(redis::RedisError::from((redis::ErrorKind::Io, "the connecting task ended")))
+        })
     }
 
     /// Sets an organization's usage if it is newer than what Redis has.

@@ -125,7 +125,10 @@ pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, St
 }
 
 /// Brings the schema up to date. Needs the owner's connection.
-pub async fn migrate(admin_url: &SecretString) -> Result<(), StoreError> {
+///
+/// The login of `url`, which the processes use, is let into the two roles.
+pub async fn migrate(admin_url: &SecretString, url: &SecretString) -> Result<(), StoreError> {
+    let login = connect_options(url)?.get_username().to_owned();
     // A migration may take longer than a request, so it gets none of their limits.
     let options: PgConnectOptions =
         admin_url.expose_secret().parse().map_err(|_: sqlx::Error| {
@@ -138,8 +141,24 @@ pub async fn migrate(admin_url: &SecretString) -> Result<(), StoreError> {
         .await
         .during("database.migrate")?;
     let done = MIGRATOR.run(&pool).await.during("database.migrate");
+    let let_in = let_in(&pool, &login).await;
     pool.close().await;
-    done
+    done.and(let_in)
+}
+
+async fn let_in(pool: &PgPool, login: &str) -> Result<(), StoreError> {
+    let sql = "select format('grant postcall_api, postcall_worker to %1$I;
+        grant select on _sqlx_migrations to %1$I', $1::text)";
+    let grants: String =
+        sqlx::query_scalar(sql).bind(login).fetch_one(pool).await.during("database.let_in")?;
+    match sqlx::raw_sql(AssertSqlSafe(grants)).execute(pool).await {
+        Ok(_) => Ok(()),
+        // Two migrations at once grant the same, which Postgres takes badly; one of them did it.
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("XX000" | "23505")) => {
+            Ok(())
+        }
+        Err(error) => Err(error).during("database.let_in"),
+    }
 }
 
 /// Whether every migration of this binary has run.

@@ -43,20 +43,23 @@ pub struct Delivery {
     pub enabled: bool,
 }
 
-/// The deliveries of a call that were never attempted, or with `again` all that are not settled
-/// well.
-pub async fn first_of_call(
+/// The pending deliveries of a call; with `again` those that were given up too.
+///
+/// One with attempts was left behind by a worker that died before it could hand it over.
+pub async fn pending_of_call(
     db: &Database,
     sealer: &Sealer,
     call: CallRef,
     again: bool,
 ) -> Result<Vec<Delivery>, StoreError> {
-    const OPERATION: &str = "deliveries.first_of_call";
+    const OPERATION: &str = "deliveries.pending_of_call";
     let mut tx = db.tenant(call.organization_id).await?;
     if again {
         query!(
-            "update webhook_deliveries set state = 'pending', attempts = 0, settled_at = null
-             where call_id = $1 and state in ('failed', 'disabled')",
+            "update webhook_deliveries d set state = 'pending', attempts = 0, settled_at = null
+             from webhooks w
+             where d.call_id = $1 and d.state in ('failed', 'disabled')
+               and w.id = d.webhook_id and w.enabled",
             call.call_id.0,
         )
         .execute(&mut *tx)
@@ -65,7 +68,7 @@ pub async fn first_of_call(
     }
     let ids = query!(
         "select id from webhook_deliveries
-         where call_id = $1 and state = 'pending' and attempts = 0 order by created_at, id limit $2",
+         where call_id = $1 and state = 'pending' order by created_at, id limit $2",
         call.call_id.0,
         MAX_FIRST_ATTEMPTS,
     )
@@ -137,7 +140,47 @@ pub(crate) const fn place(organization: OrganizationId, column: &'static str) ->
     Place { table: "webhooks", column, organization }
 }
 
-/// Not-started deliveries of a call's events that no `CallProcessing` will take.
+/// A delivery that nobody is at work on.
+#[derive(Debug, Clone, Copy)]
+pub struct Overdue {
+    /// Owner.
+    pub organization_id: OrganizationId,
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Attempts made so far.
+    pub attempts: u32,
+}
+
+/// Claims pending deliveries whose next attempt should have been made long ago: their workflow was
+/// never started, or was lost with Temporal's data. Starting one that runs does nothing.
+pub async fn claim_overdue(db: &Database, limit: i64) -> Result<Vec<Overdue>, StoreError> {
+    const OPERATION: &str = "deliveries.claim_overdue";
+    let mut tx = db.dispatch().await?;
+    let rows = query!(
+        "update webhook_deliveries d set next_attempt_at = now() + interval '10 minutes'
+         from (
+             select id from webhook_deliveries where state = 'pending' and next_attempt_at <= now()
+             order by next_attempt_at limit $1 for update skip locked
+         ) due
+         where d.id = due.id
+         returning d.organization_id, d.id, d.attempts",
+        limit,
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Overdue {
+            organization_id: OrganizationId(row.organization_id),
+            id: DeliveryId(row.id),
+            attempts: u32::try_from(row.attempts).unwrap_or(0),
+        })
+        .collect())
+}
+
+/// The pending deliveries of a call that were never attempted.
 pub async fn unattempted_of_call(
     db: &Database,
     call: CallRef,
@@ -191,8 +234,9 @@ pub async fn attempted(
     query!(
         "update webhook_deliveries set attempts = attempts + 1,
              state = case when $2 then 'delivered' when $3 then 'disabled' else state end,
-             settled_at = case when $2 or $3 then now() end
-         where id = $1",
+             settled_at = case when $2 or $3 then now() end,
+             next_attempt_at = now() + interval '12 hours'
+         where id = $1 and state = 'pending'",
         delivery.id.0,
         delivered,
         attempt.gone,

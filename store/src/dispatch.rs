@@ -30,8 +30,8 @@ pub struct DueEvent {
     pub call_status: Option<CallStatus>,
     /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// How often it was claimed, this time included.
-    pub dispatches: i32,
+    /// Whether the call's workflow has folded it.
+    pub folded: bool,
 }
 
 /// Claims due events, oldest first, for `lease`.
@@ -56,7 +56,8 @@ pub async fn claim(
          ) due
          where i.id = due.id
          returning i.id, i.organization_id, i.provider, i.provider_call_id as "provider_call_id!",
-             i.call_id as "call_id!", i.life, i.call_status, i.received_at, i.dispatches"#,
+             i.call_id as "call_id!", i.life, i.call_status, i.received_at,
+             i.folded_at is not null as "folded!""#,
         limit,
         lease,
     )
@@ -76,19 +77,19 @@ pub async fn claim(
                 life: word(OPERATION, &row.life)?,
                 call_status: row.call_status.map(|s| word(OPERATION, &s)).transpose()?,
                 received_at: row.received_at,
-                dispatches: row.dispatches,
+                folded: row.folded,
             })
         })
         .collect()
 }
 
-/// Puts claimed events back until `wait` from now, as if they had not been claimed.
+/// Puts claimed events back until `wait` from now.
 pub async fn postpone(db: &Database, events: &[InboxId], wait: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "dispatch.postpone";
     let ids: Vec<_> = events.iter().map(|id| id.0).collect();
     let mut tx = db.dispatch().await?;
     query!(
-        "update inbox set dispatch_after = now() + $2::interval, dispatches = dispatches - 1
+        "update inbox set dispatch_after = now() + $2::interval
          where id = any($1) and dispatch_after is not null",
         &ids,
         interval(wait),

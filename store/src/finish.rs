@@ -14,7 +14,7 @@ use crate::{
     Database, StoreError,
     calls::{self, Billed, CallIdentity, word},
     database::{Tx, commit},
-    error::During,
+    error::{During, Problem},
     events, inbox,
     inbox::StoredEvent,
     organizations, transcripts, usage,
@@ -33,7 +33,8 @@ pub async fn finish(
     let mut tx = db.tenant(input.organization_id).await?;
     let call = query!(
         r#"select provider, provider_call_id as "provider_call_id!" from inbox
-           where call_id = $1 and status in ('received', 'processed') limit 1"#,
+           where call_id = $1 and status in ('received', 'processed') and life <> 'other'
+           limit 1"#,
         input.call_id.0,
     )
     .fetch_one(&mut *tx)
@@ -45,8 +46,13 @@ pub async fn finish(
         provider: word(OPERATION, &call.provider)?,
         provider_call_id: &call.provider_call_id,
     };
+    calls::lock(&mut tx, input.call_id).await?;
     let stored = inbox::events_of_call(&mut tx, input.call_id).await?;
-    let facts = settle_status(fold(identity.provider, &stored), &stored);
+    if !stored.iter().any(|event| event.life.is_final()) {
+        let rule = "the call has not ended".to_owned();
+        return Err(StoreError::new(OPERATION, Problem::Invalid(rule)));
+    }
+    let facts = settle_status(fold(identity.provider, &stored));
     let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
     let call = key.call_ref(identity);
     let billed = bill(&facts);
@@ -65,12 +71,10 @@ pub async fn finish(
 }
 
 /// A call whose workflow runs is over: an end without a status of its own is told by its times.
-fn settle_status(mut facts: CallFacts, stored: &[StoredEvent]) -> CallFacts {
+fn settle_status(mut facts: CallFacts) -> CallFacts {
     if facts.status.is_none_or(|status| !status.is_final()) {
-        let ended = stored.iter().any(|event| event.life.is_final());
         let answered = facts.started_at.is_some();
-        facts.status =
-            Some(if ended && answered { CallStatus::Completed } else { CallStatus::Failed });
+        facts.status = Some(if answered { CallStatus::Completed } else { CallStatus::Failed });
     }
     facts
 }
@@ -133,15 +137,15 @@ async fn needed(
                  and state in ('sent', 'failed')) as "sms_settled!",
              (select count(*) from notifications where call_id = $1 and channel = 'email'
                  and state in ('sent', 'failed')) as "email_settled!",
-             exists (select from webhook_deliveries where call_id = $1 and state = 'pending'
-                 and attempts = 0) as "webhooks!""#,
+             exists (select from webhook_deliveries where call_id = $1 and state = 'pending')
+                 as "webhooks!""#,
         call.call_id.0,
         sha256,
     )
     .fetch_one(&mut **tx)
     .await
     .during(OPERATION)?;
-    let settings = organizations::get_in(tx, call.organization_id).await?.settings.notifications;
+    let settings = organizations::notified_in(tx, call.organization_id).await?;
     let recipients = |channel: Channel| match channel {
         Channel::Sms => settings.sms.len(),
         Channel::Email => settings.email.len(),

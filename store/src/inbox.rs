@@ -153,7 +153,8 @@ pub(crate) async fn events_of_call(
     const OPERATION: &str = "inbox.events_of_call";
     let rows = query!(
         "select id, life, body, received_at, origin from inbox
-         where call_id = $1 and status in ('received', 'processed') order by received_at, id",
+         where call_id = $1 and status in ('received', 'processed') and life <> 'other'
+         order by received_at, id",
         call.0,
     )
     .fetch_all(&mut **tx)

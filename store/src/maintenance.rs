@@ -13,17 +13,19 @@ pub async fn ensure_partitions(
     const OPERATION: &str = "maintenance.ensure_partitions";
     let months = i32::try_from(months_ahead.clamp(1, 24)).unwrap_or(24) + 1;
     let mut tx = db.dispatch().await?;
-    let row = query!(
-        r#"select ensure_partitions(now()::date, $1) as "created!",
-             rows_in_default_partitions() as "rows_in_default!""#,
-        months,
-    )
-    .fetch_one(&mut *tx)
-    .await
-    .during(OPERATION)?;
+    let created = query!(r#"select ensure_partitions(now()::date, $1) as "created!""#, months)
+        .fetch_one(&mut *tx)
+        .await
+        .during(OPERATION)?
+        .created;
+    let rows = query!(r#"select rows_in_default_partitions() as "rows!""#)
+        .fetch_one(&mut *tx)
+        .await
+        .during(OPERATION)?
+        .rows;
     commit(tx, OPERATION).await?;
     Ok(PartitionsEnsured {
-        created: u32::try_from(row.created).unwrap_or(0),
-        rows_in_default: u64::try_from(row.rows_in_default).unwrap_or(0),
+        created: u32::try_from(created).unwrap_or(0),
+        rows_in_default: u64::try_from(rows).unwrap_or(0),
     })
 }

@@ -1,5 +1,7 @@
 //! Claims on messages to people: committed before the provider is asked, settled after.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use contract::{
     calls::CallRef,
@@ -32,6 +34,17 @@ pub struct Message {
     pub html: SecretString,
 }
 
+/// What claiming found.
+#[derive(Debug)]
+pub enum Claimed {
+    /// The message is the caller's to send, or to look up.
+    Open(Claim),
+    /// It was sent.
+    Sent,
+    /// It was refused for good; the text says by class why.
+    Refused(String),
+}
+
 /// One message to one recipient, claimed.
 #[derive(Debug)]
 pub struct Claim {
@@ -43,8 +56,11 @@ pub struct Claim {
     pub previous: NotificationState,
     /// When the message was first due: no try is older.
     pub since: DateTime<Utc>,
-    /// When the try before this one was made, if there was one.
-    pub last_try: Option<DateTime<Utc>>,
+    /// How long ago the try before this one was claimed, by the database's clock.
+    pub last_try: Option<Duration>,
+    /// How long ago the first try was claimed, by the database's clock.
+    pub age: Duration,
+    claimed_at: Option<DateTime<Utc>>,
 }
 
 /// Whom a message goes to and why.
@@ -83,7 +99,7 @@ pub async fn claim(
     to: Addressee<'_>,
     message: &Message,
     retry_failed: bool,
-) -> Result<Option<Claim>, StoreError> {
+) -> Result<Claimed, StoreError> {
     const OPERATION: &str = "notifications.claim";
     let hash = to.recipient_hash();
     let mut tx = db.tenant(to.call.organization_id).await?;
@@ -106,8 +122,11 @@ pub async fn claim(
     .await
     .during(OPERATION)?;
     let row = query!(
-        "select id, state, content, claimed_at, created_at from notifications
-         where call_id = $1 and kind = $2 and channel = $3 and recipient_hash = $4 for update",
+        r#"select id, state, content, claimed_at, created_at, error,
+             extract(epoch from now() - claimed_at)::float8 as last_try,
+             extract(epoch from now() - created_at)::float8 as "age!"
+         from notifications
+         where call_id = $1 and kind = $2 and channel = $3 and recipient_hash = $4 for update"#,
         to.call.call_id.0,
         CALL_PROCESSED,
         to.channel.as_str(),
@@ -117,13 +136,12 @@ pub async fn claim(
     .await
     .during(OPERATION)?;
     let previous: NotificationState = word(OPERATION, &row.state)?;
-    let settled = match previous {
-        NotificationState::Sent => true,
-        NotificationState::Failed => !retry_failed,
-        _ => false,
-    };
-    if settled {
-        return Ok(None);
+    match previous {
+        NotificationState::Sent => return Ok(Claimed::Sent),
+        NotificationState::Failed if !retry_failed => {
+            return Ok(Claimed::Refused(row.error.unwrap_or_default()));
+        }
+        _ => {}
     }
     if matches!(previous, NotificationState::Pending | NotificationState::Failed) {
         query!(
@@ -137,13 +155,34 @@ pub async fn claim(
     }
     commit(tx, OPERATION).await?;
     let message = decode(&sealer.open(to.place("content"), &row.content)?)?;
-    Ok(Some(Claim {
+    let seconds = |seconds: f64| Duration::from_secs_f64(seconds.max(0.0));
+    Ok(Claimed::Open(Claim {
         id: row.id,
         message,
         previous,
         since: row.created_at,
-        last_try: row.claimed_at,
+        last_try: row.last_try.map(seconds),
+        age: seconds(row.age),
+        claimed_at: row.claimed_at,
     }))
+}
+
+/// Takes over a message in doubt for one more try. False where somebody else did in the meantime.
+pub async fn take_over(db: &Database, call: CallRef, claim: &Claim) -> Result<bool, StoreError> {
+    const OPERATION: &str = "notifications.take_over";
+    let mut tx = db.tenant(call.organization_id).await?;
+    let taken = query!(
+        "update notifications set state = 'sending', claimed_at = now(), error = null
+         where id = $1 and claimed_at is not distinct from $2 and state in ('sending', 'unknown')",
+        claim.id,
+        claim.claimed_at,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?
+    .rows_affected();
+    commit(tx, OPERATION).await?;
+    Ok(taken == 1)
 }
 
 /// Notes what became of a claim. `error` is free of personal data.
@@ -159,7 +198,6 @@ pub async fn settle(
     let mut tx = db.tenant(call.organization_id).await?;
     query!(
         "update notifications set state = $2, provider_id = coalesce($3, provider_id), error = $4,
-             claimed_at = case when $2 = 'sending' then now() else claimed_at end,
              settled_at = case when $2 in ('sent', 'failed') then now() end
          where id = $1 and state not in ('sent', 'failed')",
         claim,

@@ -1,6 +1,6 @@
 //! Object storage for recordings: a local folder or anything that speaks S3.
 
-use std::{collections::HashMap, path::Path as FilePath, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use contract::calls::CallRef;
@@ -53,8 +53,11 @@ impl Objects {
     pub fn new(url: &Url, options: HashMap<String, String>) -> Result<Self, StoreError> {
         const OPERATION: &str = "objects.new";
         if url.scheme() == "file" {
-            let folder = FilePath::new(url.path());
-            std::fs::create_dir_all(folder).map_err(|e| {
+            let folder = url.to_file_path().map_err(|()| {
+                let rule = "POSTCALL_STORAGE_URL: not a file:///folder".to_owned();
+                StoreError::new(OPERATION, Problem::Invalid(rule))
+            })?;
+            std::fs::create_dir_all(&folder).map_err(|e| {
                 let rule = format!("POSTCALL_STORAGE_URL: cannot make {}: {e}", folder.display());
                 StoreError::new(OPERATION, Problem::Invalid(rule))
             })?;

@@ -66,3 +66,19 @@ pub(crate) async fn get_in(tx: &mut Tx, id: OrganizationId) -> Result<Organizati
     settings.notifications.email.truncate(MAX_RECIPIENTS);
     Ok(Organization { name: row.name, settings })
 }
+
+/// Who hears of a call. Settings that cannot be read, or an organization that was deleted, notify
+/// nobody: neither may keep a call from being recorded and billed.
+pub(crate) async fn notified_in(
+    tx: &mut Tx,
+    id: OrganizationId,
+) -> Result<NotificationSettings, StoreError> {
+    match get_in(tx, id).await {
+        Ok(organization) => Ok(organization.settings.notifications),
+        Err(error) if matches!(error.problem(), Problem::NotFound | Problem::Invalid(_)) => {
+            tracing::warn!(organization = %id, %error, "an organization notifies nobody");
+            Ok(NotificationSettings::default())
+        }
+        Err(error) => Err(error),
+    }
+}

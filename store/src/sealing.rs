@@ -62,6 +62,11 @@ impl Sealer {
         Self { key: key.into(), key_id }
     }
 
+    /// A key for another purpose, made from this one.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        Sha256::new().chain_update(self.key).chain_update(purpose).finalize().into()
+    }
+
     /// Seals `plain` for one place.
     pub fn seal(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let data_key: [u8; 32] = random()?;

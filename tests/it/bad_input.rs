@@ -61,7 +61,7 @@ async fn what_cannot_be_read_is_parked_and_what_drives_no_call_is_answered() {
         (br#"{"message":{"type":"status-update","status":"ended"}}"#.to_vec(), "call"),
         (
             br#"{"message":{"type":"end-of-call-report","cost":1e309,"call":{"id":"x"}}}"#.to_vec(),
-            "",
+            "out of range",
         ),
         (br#"{"message":{"type":"hang","note":"\ud800","call":{"id":"x"}}}"#.to_vec(), "surrogate"),
     ];

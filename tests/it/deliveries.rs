@@ -6,7 +6,7 @@ use contract::{ids::DeliveryId, names::delivery_workflow_id};
 use postcall::dev::fakes::{Filter, Kind, Provider, Script};
 use serde_json::json;
 
-use crate::harness::{World, calls::step, wait::until};
+use crate::harness::{Options, World, calls::step, wait::until};
 
 fn script(value: serde_json::Value) -> Script {
     serde_json::from_value(value).expect("a script")
@@ -90,4 +90,32 @@ async fn an_endpoint_that_is_gone_is_disabled() {
     let again = world.post_call().await;
     world.closed(&again).await;
     assert_eq!(world.delivery().await.2, 1, "no delivery is made for a disabled endpoint");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_survives_the_death_of_its_worker() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    world.start_worker(&world.faults("webhooks.after=kill")).await;
+    let failing = json!({ "answers": [{ "status": 500 }] });
+    world.fakes.script(Provider::Hooks, None, script(failing));
+    let id = world.post_call().await;
+    world.worker().ended().await;
+    assert_eq!(world.delivery().await.2, 1, "the attempt was logged");
+    world.start_worker(&[]).await;
+    world.closed(&id).await;
+    let (_, state, attempts) = world.delivery_settles().await;
+    assert_eq!((state.as_str(), attempts), ("delivered", 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_nobody_is_at_work_on_is_swept() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    world.start_worker(&world.faults("webhooks.before=fail*1000")).await;
+    let id = world.post_call().await;
+    let call = world.closed(&id).await;
+    assert_eq!(step(&call, "webhooks")["status"], "failed");
+    let overdue = "update webhook_deliveries set next_attempt_at = now()";
+    world.db.execute(overdue, &[]).await.unwrap();
+    let (_, state, _) = world.delivery_settles().await;
+    assert_eq!(state, "delivered");
 }

@@ -8,7 +8,7 @@ use std::{
 
 use postcall::dev::DevState;
 
-use crate::harness::{folder, wait::until};
+use crate::harness::{folder, servers_are_installed, wait::until};
 
 fn dev(folder: &Path) -> Child {
     let log = std::fs::File::create(folder.join("dev.log")).unwrap();
@@ -58,6 +58,8 @@ fn alive(pid: u32) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_starts_stops_and_goes_on_after_a_kill() {
+    // Whoever starts the shared servers installs what is missing, which takes minutes.
+    servers_are_installed();
     let folder = folder("dev");
     let mut child = dev(&folder);
     let state = ready(&folder).await;

@@ -157,7 +157,7 @@ async fn a_history_is_small_cheap_and_free_of_personal_data() {
     let metrics = metrics.text().await.unwrap();
     for secret in [
         "heliotrope",
-        "9876",
+        "4155559876",
         "Zebulon",
         "front-desk@example.com",
         "+1415",

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{
     Options, World,
     audit::Counts,
-    calls::{PATIENCE, fresh_id, report_of, step},
+    calls::{PATIENCE, example_of, fresh_id, report_of, step},
     wait::until,
 };
 
@@ -98,4 +98,37 @@ async fn a_step_that_is_no_step_and_a_call_that_is_no_call_have_their_exit_codes
     let (shown, _, code) = world.cli(&["calls", "list", "-o", "json"]).await;
     let calls: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((code, &calls[0]["id"]), (0, &json!(call)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_is_a_failed_step_and_is_not_sent_again() {
+    let world = World::start().await;
+    let refusal = json!({ "answers": [{ "status": 400,
+        "headers": { "content-type": "application/json" },
+        "body": r#"{"code":21211,"message":"invalid number","more_info":"","status":400}"# }] });
+    world.fakes.script(Provider::Twilio, None, serde_json::from_value(refusal).unwrap());
+    let id = world.post_call().await;
+    let call = world.closed(&id).await;
+    assert_eq!(step(&call, "sms")["status"], "failed", "{call}");
+    assert!(step(&call, "sms")["error"].as_str().unwrap().contains("21211"), "{call}");
+    assert_eq!(step(&call, "email")["status"], "completed");
+    assert_eq!(world.accepted(Kind::Sms), 0, "once refused, not asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_progress_cannot_be_finished_by_hand() {
+    let world = World::start().await;
+    let id = fresh_id();
+    assert_eq!(world.post(example_of("status_update_in_progress", &id)).await, 200);
+    let call = world.call_id(&id).to_string();
+    until("the call is open", PATIENCE, || async {
+        (world.get(&format!("/v1/calls/{call}")).await.0 == 200).then_some(())
+    })
+    .await;
+    let (_, talk, code) = world.cli(&["calls", "retry-step", &call, "sms"]).await;
+    assert_eq!(code, 5, "{talk}");
+    let (_, shown) = world.get(&format!("/v1/calls/{call}")).await;
+    assert_eq!(shown["status"], "in-progress");
+    let (_, talk, code) = world.cli(&["calls", "list", "--status", "dancing"]).await;
+    assert!(code == 2 && talk.contains("status"), "{code} {talk}");
 }

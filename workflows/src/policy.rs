@@ -87,6 +87,12 @@ pub(crate) fn delivery_child(workflow_id: String) -> ChildWorkflowOptions {
         .build()
 }
 
+/// Whether trying again cannot help: cancelled, or refused for good.
+pub(crate) fn is_final(error: &ActivityExecutionError) -> bool {
+    let refused = |reason: &IncomingError| matches!(reason, IncomingError::Application(failure) if failure.is_non_retryable());
+    matches!(error, ActivityExecutionError::Cancelled(_)) || error.reason().is_some_and(refused)
+}
+
 /// What a failure says to people: its class and its message, which activities keep free of
 /// personal data.
 pub(crate) fn describe(error: &ActivityExecutionError) -> String {

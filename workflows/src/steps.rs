@@ -162,7 +162,7 @@ where
 {
     match ctx.execute_local_activity(activity(), input.clone(), local).await {
         Ok(output) => Ok(output),
-        Err(error @ ActivityExecutionError::Cancelled(_)) => Err(error),
+        Err(error) if policy::is_final(&error) => Err(error),
         Err(_) => ctx.execute_activity(activity(), input, remote).await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contract::{
     delivery::{AttemptDelivery, DeliverWebhook, DeliveredWebhook, DeliverySchedule, Webhooks},
-    failure::WEBHOOK_DISABLED,
+    failure::{DELIVERY_FAILED, WEBHOOK_DISABLED},
 };
 use temporalio_common::error::IncomingError;
 use temporalio_macros::{workflow, workflow_methods};
@@ -13,6 +13,8 @@ use temporalio_workflow::{
     ActivityExecutionError, ActivityOptions, RetryPolicy, TimerResult, WorkflowContext,
     WorkflowResult, WorkflowTermination,
 };
+
+use crate::policy;
 
 /// Longer waits are the long tail's; an endpoint cannot park its deliveries for a year.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -52,7 +54,7 @@ impl WebhookDelivery {
             phase = attempt(ctx, delivery, single_attempt()).await?;
         }
         if matches!(phase, Phase::Failing) {
-            ctx.execute_activity(Webhooks::give_up, delivery, single_attempt()).await?;
+            ctx.execute_activity(Webhooks::give_up, delivery, policy::until_done()).await?;
         }
         Ok(DeliveredWebhook { delivered: matches!(phase, Phase::Delivered) })
     }
@@ -112,7 +114,11 @@ fn attempts(schedule: &DeliverySchedule, made: u32, left: u32) -> ActivityOption
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_LIMIT).retry_policy(retry).build()
 }
 
+/// One attempt at the endpoint; trouble of our own before it is tried again until it passes.
 fn single_attempt() -> ActivityOptions {
-    let retry = RetryPolicy::builder().maximum_attempts(1).build();
+    let retry = RetryPolicy::builder()
+        .maximum_interval(Duration::from_secs(60))
+        .non_retryable_error_types([WEBHOOK_DISABLED, DELIVERY_FAILED])
+        .build();
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_LIMIT).retry_policy(retry).build()
 }

@@ -69,7 +69,7 @@ impl Installation {
         client: ClientConfig,
         organization: Option<OrganizationId>,
     ) -> anyhow::Result<Self> {
-        let named = |name: &str| client.inherited.get(name).filter(|value| !value.is_empty());
+        let named = |name: &str| client.inherited.0.get(name).filter(|value| !value.is_empty());
         // The SDK's default is this machine's Temporal, which need not be the installation's.
         let temporal = named("TEMPORAL_ADDRESS").map(|_| TemporalConfig::from_env()).transpose()?;
         let vapi_secret = named("VAPI_WEBHOOK_SECRET").map(|secret| secret.as_str().into());

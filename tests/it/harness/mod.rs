@@ -7,5 +7,5 @@ mod shared;
 pub(crate) mod wait;
 mod world;
 
-pub(crate) use shared::folder;
+pub(crate) use shared::{folder, servers_are_installed};
 pub(crate) use world::{Options, World};

@@ -61,6 +61,11 @@ pub(crate) fn shared() -> &'static Shared {
     })
 }
 
+/// Waits until the shared servers run.
+pub(crate) fn servers_are_installed() {
+    shared();
+}
+
 /// Options of servers in `data_dir`.
 pub(crate) fn options(data_dir: PathBuf, namespaces: Vec<String>) -> ServerOptions {
     let client = ClientConfig::from_env().expect("environment");
@@ -84,8 +89,23 @@ pub(crate) fn places() -> SearchPlaces {
 
 /// A fresh folder that other accounts may enter: Postgres refuses root.
 pub(crate) fn folder(name: &str) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(std::process::id().to_string());
-    let folder = root.join(name);
+    static CLEANED: OnceLock<()> = OnceLock::new();
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    CLEANED.get_or_init(|| remove_left_behind(&root));
+    let folder = root.join(std::process::id().to_string()).join(name);
     std::fs::create_dir_all(&folder).expect("folder for test data");
     folder
+}
+
+/// Folders of earlier runs, named after processes that are gone.
+fn remove_left_behind(root: &std::path::Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_gone = name.parse::<u32>().is_ok_and(|pid| {
+            cfg!(target_os = "linux") && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+        });
+        if is_gone {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
 }

@@ -61,7 +61,7 @@ impl World {
         let database = format!("world_{number}");
         used.postgres.create_database(&database).await.expect("database");
         let database_url = used.postgres.database_url(&database);
-        store::database::migrate(&database_url).await.expect("migrations");
+        store::database::migrate(&database_url, &database_url).await.expect("migrations");
         let secrets = DemoSecrets::generate().expect("secrets");
         let fakes = FakesOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -123,6 +123,12 @@ impl World {
     pub(crate) async fn start_worker(&mut self, extra: &[(&str, String)]) {
         let worker = spawn("worker", &self.folder, &self.environment, extra).await;
         self.worker = Some(worker);
+    }
+
+    /// Variables that arm faults in a worker.
+    pub(crate) fn faults(&self, faults: &str) -> [(&'static str, String); 2] {
+        let log = self.folder.join("faults.log").display().to_string();
+        [("POSTCALL_FAULTS", faults.to_owned()), ("POSTCALL_FAULTS_LOG", log)]
     }
 
     /// The running worker.
@@ -190,7 +196,8 @@ struct Surroundings<'a> {
 fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let fakes = around.fakes_url;
     let demo = around.secrets.shown();
-    let storage = around.folder.join("recordings");
+    let storage = url::Url::from_directory_path(around.folder.join("recordings"));
+    let storage = storage.expect("an absolute path").to_string();
     let pairs = [
         ("PATH", std::env::var("PATH").unwrap_or_default()),
         ("POSTCALL_LISTEN", around.listen.to_string()),
@@ -199,7 +206,7 @@ fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         ("TEMPORAL_ADDRESS", around.temporal_address.to_owned()),
         ("TEMPORAL_NAMESPACE", around.namespace.to_owned()),
         ("POSTCALL_ENCRYPTION_KEY", around.secrets.encryption_key().expose_secret().to_owned()),
-        ("POSTCALL_STORAGE_URL", format!("file://{}", storage.display())),
+        ("POSTCALL_STORAGE_URL", storage),
         ("POSTCALL_ALLOW_LOOPBACK", "1".to_owned()),
         ("POSTCALL_REPORT_GRACE_SECONDS", "3".to_owned()),
         ("POSTCALL_SMS_LOOK_UP_SECONDS", "1".to_owned()),
