@@ -210,7 +210,7 @@ async fn run_schedules(command: SchedulesCommand) -> anyhow::Result<()> {
     match command {
         SchedulesCommand::List => {
             for (id, cron, what) in schedules::list() {
-                println!("{id}\t{cron}\t{what}");
+                output::line(format_args!("{id}\t{cron}\t{what}"));
             }
         }
         SchedulesCommand::Apply => {
@@ -218,7 +218,7 @@ async fn run_schedules(command: SchedulesCommand) -> anyhow::Result<()> {
             let identity = config::identity("schedules");
             let client = temporal::connect(&config.temporal, &identity).await?;
             for (id, applied) in schedules::apply(&client).await? {
-                println!("{id}\t{applied:?}");
+                output::line(format_args!("{id}\t{applied:?}"));
             }
         }
     }
@@ -227,7 +227,7 @@ async fn run_schedules(command: SchedulesCommand) -> anyhow::Result<()> {
 
 fn list_faults() {
     for point in activities::faults::POINTS {
-        println!("{point}");
+        output::line(point);
     }
     if !cfg!(feature = "faults") {
         eprintln!("this binary has no faults in it: build with --features faults");
@@ -235,7 +235,7 @@ fn list_faults() {
 }
 
 fn print_openapi() -> anyhow::Result<()> {
-    println!("{}", crate::api::openapi().to_pretty_json()?);
+    output::line(crate::api::openapi().to_pretty_json()?);
     Ok(())
 }
 

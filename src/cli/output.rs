@@ -1,5 +1,7 @@
 //! Data on stdout, in the form that was asked for.
 
+use std::io::Write;
+
 use clap::ValueEnum;
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::Value;
@@ -15,18 +17,26 @@ pub enum Format {
     Jsonl,
 }
 
+/// Prints one line of data. Who reads along may have seen enough: that is no error.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}") {
+        let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+        std::process::exit(if enough { 0 } else { 1 });
+    }
+}
+
 /// Prints rows with the named columns; JSON forms print everything.
 pub(super) fn rows(format: Format, columns: &[&str], rows: &[Value]) {
     match format {
-        Format::Json => println!("{}", Value::Array(rows.to_vec())),
-        Format::Jsonl => rows.iter().for_each(|row| println!("{row}")),
+        Format::Json => line(Value::Array(rows.to_vec())),
+        Format::Jsonl => rows.iter().for_each(line),
         Format::Table => {
             let mut table = Table::new();
             table.load_preset(NOTHING).set_header(columns.iter().map(|name| name.to_uppercase()));
             for row in rows {
                 table.add_row(columns.iter().map(|name| cell(&row[*name])));
             }
-            println!("{table}");
+            line(table);
         }
     }
 }
@@ -34,7 +44,7 @@ pub(super) fn rows(format: Format, columns: &[&str], rows: &[Value]) {
 /// Prints one object, field by field.
 pub(super) fn object(format: Format, value: &Value) {
     let Some(fields) = value.as_object().filter(|_| format == Format::Table) else {
-        println!("{value}");
+        line(value);
         return;
     };
     let mut table = Table::new();
@@ -42,7 +52,7 @@ pub(super) fn object(format: Format, value: &Value) {
     for (name, value) in fields {
         table.add_row([name.clone(), cell(value)]);
     }
-    println!("{table}");
+    line(table);
 }
 
 fn cell(value: &Value) -> String {

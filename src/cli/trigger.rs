@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Failed, target::TargetArgs};
+use super::{Failed, output, target::TargetArgs};
 
 const END_OF_CALL_REPORT: &str = include_str!("../../tests/fixtures/vapi/end_of_call_report.json");
 const IN_PROGRESS: &str = include_str!("../../tests/fixtures/vapi/status_update_in_progress.json");
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &TriggerArgs) -> Result<(), Failed> {
     if !response.status().is_success() {
         return Err(anyhow!("{url} answered {}", response.status()).into());
     }
-    println!("{id}");
+    output::line(&id);
     eprintln!("posted; see it with: postcall calls list --provider-call-id {id}");
     Ok(())
 }

@@ -21,7 +21,7 @@ use super::{
     stream::EventStream,
     tally::{Counts, Tally},
 };
-use crate::cli::{Failed, Format, target::TargetArgs};
+use crate::cli::{Failed, Format, output, target::TargetArgs};
 
 /// A beginning that every installation holds; a faster one would leave a backlog to wait for.
 const WARM_UP_RATE: f64 = 10.0;
@@ -73,7 +73,7 @@ pub(super) async fn run(args: &CallsArgs) -> Result<(), Failed> {
         eprintln!("this is a debug build: its figures say little");
     }
     let report = Box::pin(measure(args, Arc::new(installation))).await?;
-    println!("{}", report.text(args.output)?);
+    output::line(report.text(args.output)?);
     Ok(())
 }
 
