@@ -289,7 +289,7 @@ mod tests {
 
     async fn find(replies: Vec<Reply>) -> (Result<Option<SentSms>, ProviderError>, Vec<String>) {
         let server = serve(replies).await;
-        let since = Utc.with_ymd_and_hms(2026, 11, 20, 15, 2, 20).single().expect("exists");
+        let since = Utc.with_ymd_and_hms(2026, 11, 20, 15, 17, 15).single().expect("exists");
         let result = client(&server).find_sms(TO, "Hi", since).await;
         (result, server.requests())
     }
