@@ -205,7 +205,7 @@ impl Config {
                 "536870912",
                 "a number of bytes",
             )?,
-            providers: vars.providers(),
+            providers: vars.providers()?,
             faults: vars.faults()?,
         })
     }
@@ -385,14 +385,27 @@ impl Vars {
         }
     }
 
-    fn providers(&self) -> ProviderConfig {
+    /// Settings that mean nothing without each other: all of them or none.
+    fn go_together(&self, names: &[&'static str]) -> Result<(), ConfigError> {
+        let missing = names.iter().find(|name| self.get(name).is_none());
+        match missing {
+            Some(name) if names.iter().any(|name| self.get(name).is_some()) => {
+                Err(wrong(name, format!("{} go together: set all or none", names.join(", "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn providers(&self) -> Result<ProviderConfig, ConfigError> {
+        self.go_together(&["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER"])?;
+        self.go_together(&["RESEND_API_KEY", "RESEND_FROM"])?;
         let text = |name: &str, default: &str| self.get(name).unwrap_or(default).to_owned();
         let twilio = || {
             let sid = self.get("TWILIO_ACCOUNT_SID")?.to_owned();
             let from = self.get("TWILIO_PHONE_NUMBER")?.to_owned();
             Some((sid, self.secret("TWILIO_AUTH_TOKEN")?, from))
         };
-        ProviderConfig {
+        Ok(ProviderConfig {
             vapi_base_url: text("VAPI_BASE_URL", "https://api.vapi.ai"),
             vapi_api_key: self.secret("VAPI_API_KEY"),
             vapi_webhook_secret: self.secret("VAPI_WEBHOOK_SECRET"),
@@ -408,7 +421,7 @@ impl Vars {
                 .get("SUPABASE_URL")
                 .map(str::to_owned)
                 .zip(self.secret("SUPABASE_SERVICE_KEY")),
-        }
+        })
     }
 
     #[cfg(feature = "faults")]
@@ -467,7 +480,9 @@ mod tests {
             ("DATABASE_URL", "postgres://app:hunter2@localhost/postcall"),
             ("REDIS_URL", "redis://localhost"),
             ("POSTCALL_ENCRYPTION_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("TWILIO_ACCOUNT_SID", "AC1"),
             ("TWILIO_AUTH_TOKEN", "topsecret"),
+            ("TWILIO_PHONE_NUMBER", "+14155550100"),
             ("AWS_SECRET_ACCESS_KEY", "topsecret"),
         ];
         let all = needed.iter().chain(extra);
@@ -494,6 +509,15 @@ mod tests {
         missing.remove("DATABASE_URL");
         let error = Config::from_vars(missing).unwrap_err().to_string();
         assert!(error.starts_with("DATABASE_URL is not set"), "{error}");
+    }
+
+    #[test]
+    fn half_a_provider_is_an_error_that_names_the_other_half() {
+        let error = Config::from_vars(vars(&[("RESEND_API_KEY", "re_1")])).unwrap_err().to_string();
+        assert!(
+            error.starts_with("RESEND_FROM is wrong: RESEND_API_KEY, RESEND_FROM go"),
+            "{error}"
+        );
     }
 
     #[test]
