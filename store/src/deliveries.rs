@@ -235,7 +235,9 @@ pub async fn attempted(
         "update webhook_deliveries set attempts = attempts + 1,
              state = case when $2 then 'delivered' when $3 then 'disabled' else state end,
              settled_at = case when $2 or $3 then now() end,
-             next_attempt_at = now() + interval '12 hours'
+             -- Attempts of the first phase are seconds apart, those of the tail up to ten hours.
+             next_attempt_at = now()
+                 + case when attempts < 4 then interval '10 minutes' else interval '12 hours' end
          where id = $1 and state = 'pending'",
         delivery.id.0,
         delivered,
