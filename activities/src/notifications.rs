@@ -81,23 +81,7 @@ impl NotificationActivities {
             let text = "no TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER";
             return Err(failure(INVALID, text.to_owned(), false, None));
         };
-        let notice = self.notice(input.call, Channel::Sms).await?;
-        let mut outcomes = Vec::new();
-        for recipient in &notice.recipients {
-            let claim = match self.claim(input, &notice, recipient).await? {
-                Claimed::Open(claim) => claim,
-                settled => {
-                    outcomes.push(Outcome::of_settled(&settled));
-                    continue;
-                }
-            };
-            self.faults.point("sms.claimed").await?;
-            let sent = self.send_sms(twilio, input.call, recipient, &claim).await?;
-            self.faults.point("sms.posted").await?;
-            outcomes.push(self.settle(input.call, &claim, sent).await?);
-        }
-        self.faults.point("sms.after").await?;
-        self.conclude(&outcomes)
+        self.send_all(input, Carrier::Sms(twilio)).await
     }
 
     /// One email to each recipient, once per call.
@@ -111,23 +95,31 @@ impl NotificationActivities {
         let Some(resend) = &self.resend else {
             return Err(failure(INVALID, "no RESEND_API_KEY".to_owned(), false, None));
         };
-        let notice = self.notice(input.call, Channel::Email).await?;
-        let mut outcomes = Vec::new();
-        for recipient in &notice.recipients {
-            let claim = match self.claim(input, &notice, recipient).await? {
-                Claimed::Open(claim) => claim,
-                settled => {
-                    outcomes.push(Outcome::of_settled(&settled));
-                    continue;
-                }
-            };
-            self.faults.point("email.claimed").await?;
-            let sent = send_email(resend, input.call, recipient, &claim).await;
-            self.faults.point("email.posted").await?;
-            outcomes.push(self.settle(input.call, &claim, sent).await?);
+        self.send_all(input, Carrier::Email(resend)).await
+    }
+}
+
+/// Who carries a channel's messages.
+#[derive(Clone, Copy)]
+enum Carrier<'a> {
+    Sms(&'a TwilioClient),
+    Email(&'a ResendClient),
+}
+
+impl Carrier<'_> {
+    const fn channel(self) -> Channel {
+        match self {
+            Self::Sms(_) => Channel::Sms,
+            Self::Email(_) => Channel::Email,
         }
-        self.faults.point("email.after").await?;
-        self.conclude(&outcomes)
+    }
+
+    /// Where a test may strike: after a claim, after its message, after all of them.
+    const fn points(self) -> [&'static str; 3] {
+        match self {
+            Self::Sms(_) => ["sms.claimed", "sms.posted", "sms.after"],
+            Self::Email(_) => ["email.claimed", "email.posted", "email.after"],
+        }
     }
 }
 
@@ -139,6 +131,37 @@ struct Notice {
 }
 
 impl NotificationActivities {
+    /// One message to each recipient: claimed, sent, settled, one after the other.
+    async fn send_all(
+        &self,
+        input: Notify,
+        carrier: Carrier<'_>,
+    ) -> Result<Notified, ActivityError> {
+        let [claimed, posted, after] = carrier.points();
+        let notice = self.notice(input.call, carrier.channel()).await?;
+        let mut outcomes = Vec::new();
+        for recipient in &notice.recipients {
+            let claim = match self.claim(input, &notice, recipient).await? {
+                Claimed::Open(claim) => claim,
+                settled => {
+                    outcomes.push(Outcome::of_settled(&settled));
+                    continue;
+                }
+            };
+            self.faults.point(claimed).await?;
+            let sent = match carrier {
+                Carrier::Sms(twilio) => {
+                    self.send_sms(twilio, input.call, recipient, &claim).await?
+                }
+                Carrier::Email(resend) => send_email(resend, input.call, recipient, &claim).await,
+            };
+            self.faults.point(posted).await?;
+            outcomes.push(self.settle(input.call, &claim, sent).await?);
+        }
+        self.faults.point(after).await?;
+        self.conclude(&outcomes)
+    }
+
     async fn notice(&self, call: CallRef, channel: Channel) -> Result<Notice, ActivityError> {
         let notice = notice::get(&self.db, call).await.map_err(|e| of_store(&e))?;
         let message = message::write(call, channel, &notice).map_err(|_| {

@@ -12,6 +12,8 @@ use crate::{
     operation::Operation,
 };
 
+/// A dashboard that looks late is better than a call that waits.
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Twice the same broadcast makes a dashboard look twice, no more.
 const BROADCAST: Operation =
     Operation { provider: "supabase", name: "broadcast", repeatable: true };
@@ -31,7 +33,7 @@ impl Broadcaster {
     /// # Errors
     /// When `supabase_url` is none, or the machine's TLS set-up does not allow a client.
     pub fn new(supabase_url: &str, service_key: SecretString) -> Result<Self, SetupError> {
-        Self::with_timeout(supabase_url, service_key, http::TOTAL_TIMEOUT)
+        Self::with_timeout(supabase_url, service_key, TIMEOUT)
     }
 
     fn with_timeout(

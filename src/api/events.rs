@@ -16,7 +16,6 @@ use serde::Deserialize;
 use store::{
     Database,
     events::{self as stored, Position, StreamEvent},
-    reads,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 use utoipa::IntoParams;
@@ -78,26 +77,13 @@ async fn stream(
     let seat = api.live.seat().ok_or_else(|| Problem::new(Kind::TooManyStreams))?;
     let header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let last = header.or(asked.last_event_id.as_deref());
-    let position = begin(&api.db, organization, last).await?;
+    let last = last.and_then(|text| text.parse::<Uuid>().ok());
+    let position = stored::position_after(&api.db, organization, last).await?;
     let events = follow(api.db.clone(), organization, position, seat);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     // nginx would hold events back until its buffer is full.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((unbuffered, Sse::new(events).keep_alive(heartbeat)).into_response())
-}
-
-async fn begin(
-    db: &Database,
-    organization: OrganizationId,
-    last: Option<&str>,
-) -> Result<Position, Problem> {
-    let mut known = None;
-    if let Some(id) = last.and_then(|text| text.parse::<Uuid>().ok())
-        && reads::events::exists(db, organization, id).await?
-    {
-        known = Some(id);
-    }
-    Ok(stored::position_after(db, organization, known).await?)
 }
 
 /// Events after `position`, until the process stops or the stream is [`LONGEST`] old.

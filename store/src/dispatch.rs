@@ -116,31 +116,6 @@ pub async fn park(db: &Database, event: InboxId, reason: &str) -> Result<(), Sto
     commit(tx, OPERATION).await
 }
 
-/// How many events wait for the dispatcher, and how long the oldest has.
-#[derive(Debug, Clone, Copy)]
-pub struct Backlog {
-    /// Events not yet processed.
-    pub events: i64,
-    /// Age of the oldest in seconds; 0 when there is none.
-    pub oldest_seconds: f64,
-}
-
-/// Measures the backlog.
-pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
-    const OPERATION: &str = "dispatch.backlog";
-    let mut tx = db.dispatch().await?;
-    let row = query!(
-        r#"select count(*) as "events!",
-             coalesce(extract(epoch from now() - min(received_at)), 0)::float8 as "oldest!"
-         from inbox where dispatch_after is not null"#,
-    )
-    .fetch_one(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await?;
-    Ok(Backlog { events: row.events, oldest_seconds: row.oldest })
-}
-
 fn interval(duration: Duration) -> PgInterval {
     let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     PgInterval { months: 0, days: 0, microseconds }

@@ -177,8 +177,7 @@ pub struct Position {
     id: Uuid,
 }
 
-/// The place after `last`, or after the newest event where no `last` is given. The beginning where
-/// there is no such event.
+/// The place after `last`, or after the newest event where there is no such event.
 pub async fn position_after(
     db: &Database,
     organization: OrganizationId,
@@ -187,10 +186,16 @@ pub async fn position_after(
     const OPERATION: &str = "events.position_after";
     let mut tx = db.tenant(organization).await?;
     let row = query!(
-        r#"select txid::text::bigint as "txid!", id from events
-           where organization_id = $1 and ($2::uuid is null or id = $2)
-             and txid < pg_snapshot_xmin(pg_current_snapshot())
-           order by events.txid desc, id desc limit 1"#,
+        r#"with visible as not materialized (
+             select txid, id from events
+             where organization_id = $1 and txid < pg_snapshot_xmin(pg_current_snapshot())
+           ), known as (select txid, id from visible where id = $2),
+           newest as (select txid, id from visible order by txid desc, id desc limit 1)
+           select txid::text::bigint as "txid!", id as "id!" from (
+             select 0 as choice, txid, id from known
+             union all
+             select 1 as choice, txid, id from newest
+           ) place order by choice limit 1"#,
         organization.0,
         last,
     )

@@ -2,7 +2,6 @@
 
 mod call_rows;
 pub mod calls;
-pub mod events;
 pub mod recordings;
 pub mod results;
 pub mod search;
