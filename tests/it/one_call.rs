@@ -209,3 +209,28 @@ async fn until_closed_event(stream: &mut reqwest::Response, seen: &mut String) {
     };
     tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the stream tells");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_after_the_last_event_and_begins_now_after_an_unknown_one() {
+    let world = World::start().await;
+    let first = world.post_call().await;
+    world.closed(&first).await;
+    let sql = "select id from events where type = 'call.completed'";
+    let seen: uuid::Uuid = world.db.query_one(sql, &[]).await.unwrap().get(0);
+    let open = |last: uuid::Uuid| {
+        let request = world.http.get(format!("{}/v1/events", world.api_url));
+        let request = request.bearer_auth(&world.demo.api_key);
+        request.header("last-event-id", last.to_string()).send()
+    };
+    let mut resumed = open(seen).await.unwrap();
+    let mut shown = String::new();
+    until_closed_event(&mut resumed, &mut shown).await;
+    assert!(!shown.contains("event: call.completed"), "seen before: {shown}");
+
+    let mut unknown = open(uuid::Uuid::now_v7()).await.unwrap();
+    let second = world.post_call().await;
+    let mut shown = String::new();
+    until_closed_event(&mut unknown, &mut shown).await;
+    assert!(shown.contains(&world.call_id(&second).to_string()), "{shown}");
+    assert!(!shown.contains(&world.call_id(&first).to_string()), "nothing old: {shown}");
+}
