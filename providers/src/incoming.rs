@@ -1,9 +1,12 @@
 //! What a provider sent, in the words that all rooms share.
 
 use chrono::{DateTime, Utc};
-use contract::{call::Provider, merge::CallEvent};
+use contract::{
+    call::{Origin, Provider},
+    merge::CallEvent,
+};
 
-use crate::vapi;
+use crate::{calls_api, retell, twilio, vapi};
 
 /// A provider's webhook message, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +21,28 @@ pub struct Incoming {
     pub event_key: String,
     /// What the message says of the call.
     pub event: CallEvent,
+    /// What it says of a text message; then `event.kind` is `Message`.
+    pub message: Option<MessageFate>,
+}
+
+/// What became of a text message that we sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFate {
+    /// The provider's id of the message, as `SM…`.
+    pub provider_id: String,
+    /// How far it is.
+    pub state: MessageState,
+    /// The provider's error code, as `30003`.
+    pub error_code: Option<String>,
+}
+
+/// How far a text message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageState {
+    /// The provider has it: accepted, queued, sending, sent, delivered or read.
+    Taken,
+    /// It will not arrive: undelivered, failed or canceled.
+    Lost,
 }
 
 /// Longest message type kept; the longest known one has 35 characters.
@@ -53,24 +78,36 @@ pub enum Unreadable {
         /// What is wrong, as in `is missing`.
         problem: &'static str,
     },
-    /// Messages of this provider are not read yet.
-    #[error("messages of {0} are not supported")]
-    Unsupported(Provider),
+    /// Neither JSON nor a form that can be decoded.
+    #[error("the body is no form")]
+    NotForm,
 }
 
 /// Reads a stored or arriving body of `provider`.
 ///
+/// The body of a sweep is the call as the provider's API shows it, or our own conclusion that its
+/// end is lost; every other one is a webhook's.
 /// Pure: the same body and time of receipt always give the same event.
 ///
 /// # Errors
 /// When the body is no message that can be stored and understood; it is then parked, never lost.
 pub fn read(
     provider: Provider,
+    origin: Origin,
     body: &[u8],
     received_at: DateTime<Utc>,
 ) -> Result<Incoming, Unreadable> {
-    match provider {
-        Provider::Vapi => vapi::read(body, received_at),
-        Provider::Retell | Provider::Twilio => Err(Unreadable::Unsupported(provider)),
+    if origin == Origin::Sweep
+        && let Some(lost) = calls_api::read_lost_call(body)
+    {
+        return Ok(lost);
+    }
+    match (provider, origin) {
+        (Provider::Vapi, Origin::Sweep) => vapi::read_resource(body, received_at),
+        (Provider::Retell, Origin::Sweep) => retell::read_resource(body, received_at),
+        (Provider::Twilio, Origin::Sweep) => twilio::read_resource(body, received_at),
+        (Provider::Vapi, _) => vapi::read(body, received_at),
+        (Provider::Retell, _) => retell::read(body, received_at),
+        (Provider::Twilio, _) => twilio::read(body, received_at),
     }
 }

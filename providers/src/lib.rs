@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, expect(clippy::expect_used, reason = "a test that cannot go on has failed"))]
 
+pub mod calls_api;
 pub mod egress;
 pub mod error;
 pub mod http;
@@ -13,6 +14,8 @@ pub mod incoming;
 pub mod model;
 pub mod recording;
 pub mod resend;
+pub mod retell;
+pub mod settings;
 pub mod supabase;
 pub mod twilio;
 pub mod vapi;

@@ -21,10 +21,15 @@ use crate::{
     error::{ErrorKind, ProviderError},
     http::{self, SetupError},
     operation::Operation,
+    retell::{self, calls::RetellCalls},
 };
 
-/// Where Vapi is when it is not a fake.
-pub const VAPI_BASE_URL: &str = "https://api.vapi.ai";
+/// Where the providers are when they are not fakes.
+pub const DEFAULT_BASES: Bases<'static> = Bases {
+    vapi: "https://api.vapi.ai",
+    retell: "https://api.retellai.com",
+    twilio: "https://api.twilio.com",
+};
 /// Storage links redirect once or twice; more is a loop.
 const MAX_REDIRECTS: usize = 3;
 /// Longest silence before the head and between chunks.
@@ -35,18 +40,52 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const OPEN: Operation = Operation { provider: "recording", name: "open", repeatable: true };
 const READ: Operation = Operation { provider: "recording", name: "read", repeatable: true };
 
+/// Base URLs of the providers' APIs.
+#[derive(Debug, Clone, Copy)]
+pub struct Bases<'a> {
+    /// Vapi's.
+    pub vapi: &'a str,
+    /// Retell's.
+    pub retell: &'a str,
+    /// Twilio's.
+    pub twilio: &'a str,
+}
+
+/// What opens an account of a provider.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Twilio's account SID; empty elsewhere.
+    pub account: String,
+    /// The API key, or Twilio's auth token.
+    pub api_key: SecretString,
+}
+
 /// Opens recordings within the bounds of the configuration.
 #[derive(Debug, Clone)]
 pub struct RecordingSource {
     egress: Egress,
     guarded: Client,
-    /// For the configured base URL only: the operator's word, so it may be a private address.
+    /// For the configured base URLs only: the operator's word, so it may be a private address.
     trusted: Client,
-    vapi_base_url: Url,
-    is_default_base: bool,
-    vapi_api_key: Option<SecretString>,
+    vapi: Base,
+    retell: Base,
+    twilio: Base,
     max_bytes: u64,
     idle_timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Base {
+    url: Url,
+    is_default: bool,
+}
+
+impl Base {
+    fn new(provider: &'static str, url: &str, default: &str) -> Result<Self, SetupError> {
+        let url = http::base_url(provider, url)?;
+        let is_default = http::base_url(provider, default)? == url;
+        Ok(Self { url, is_default })
+    }
 }
 
 /// A recording whose beginning has arrived.
@@ -61,32 +100,32 @@ pub struct OpenRecording {
     pub stream: BoxStream<'static, Result<Bytes, ProviderError>>,
 }
 
+/// A request's proof, for its first address only.
+enum Proof<'a> {
+    Bearer(&'a SecretString),
+    Basic(&'a Access),
+}
+
 impl RecordingSource {
-    /// `max_bytes` bounds one recording. Without `vapi_api_key` only links are tried.
+    /// `max_bytes` bounds one recording.
     ///
     /// # Errors
-    /// When `vapi_base_url` is none, or the machine's TLS set-up does not allow a client.
-    pub fn new(
-        egress: Egress,
-        vapi_base_url: &str,
-        vapi_api_key: Option<SecretString>,
-        max_bytes: u64,
-    ) -> Result<Self, SetupError> {
-        let vapi_base_url = http::base_url("vapi", vapi_base_url)?;
-        let is_default_base = http::base_url("vapi", VAPI_BASE_URL)? == vapi_base_url;
+    /// When a base URL is none, or the machine's TLS set-up does not allow a client.
+    pub fn new(egress: Egress, bases: Bases<'_>, max_bytes: u64) -> Result<Self, SetupError> {
         Ok(Self {
             egress,
             guarded: egress.client()?,
             trusted: http::builder().build().map_err(SetupError::Client)?,
-            vapi_base_url,
-            is_default_base,
-            vapi_api_key,
+            vapi: Base::new("vapi", bases.vapi, DEFAULT_BASES.vapi)?,
+            retell: Base::new("retell", bases.retell, DEFAULT_BASES.retell)?,
+            twilio: Base::new("twilio", bases.twilio, DEFAULT_BASES.twilio)?,
             max_bytes,
             idle_timeout: IDLE_TIMEOUT,
         })
     }
 
-    /// Tries each link in turn and then, for Vapi, the API, which knows links that have expired.
+    /// Tries each link in turn and then the provider's API, which knows links that have expired
+    /// (Retell's do after 24 h). Twilio's links need the account's own proof.
     ///
     /// # Errors
     /// The failure that leaves most hope: one that may pass before one that will not. A 404 may
@@ -96,6 +135,7 @@ impl RecordingSource {
         provider: Provider,
         provider_call_id: &str,
         urls: &[String],
+        access: Option<&Access>,
     ) -> Result<OpenRecording, ProviderError> {
         let mut failure: Option<ProviderError> = None;
         let mut keep = |error: ProviderError| {
@@ -104,35 +144,76 @@ impl RecordingSource {
             }
         };
         for url in urls {
-            let opened = match Url::parse(url) {
-                Ok(url) => self.follow(url, None).await,
-                Err(_) => Err(OPEN.rejected("invalid-url")),
-            };
-            match opened {
+            match self.open_link(url, provider, access).await {
                 Ok(recording) => return Ok(recording),
                 Err(error) => keep(error),
             }
         }
-        if let (Provider::Vapi, Some(key)) = (provider, &self.vapi_api_key) {
-            let path = ["call", provider_call_id, "mono-recording"];
-            match self.follow(http::under(&self.vapi_base_url, &path), Some(key)).await {
-                Ok(recording) => return Ok(recording),
-                Err(error) => keep(error),
-            }
+        match self.open_by_api(provider, provider_call_id, access).await {
+            Some(Ok(recording)) => return Ok(recording),
+            Some(Err(error)) => keep(error),
+            None => {}
         }
         Err(failure.unwrap_or_else(|| OPEN.rejected("no-source")))
     }
 
-    /// Follows redirects by hand, so that each address is checked and the key goes to the first only.
+    async fn open_link(
+        &self,
+        url: &str,
+        provider: Provider,
+        access: Option<&Access>,
+    ) -> Result<OpenRecording, ProviderError> {
+        let url = Url::parse(url).map_err(|_| OPEN.rejected("invalid-url"))?;
+        // Twilio's own API only: anyone else would get the account's token.
+        let url = self.localised(url);
+        let is_twilio = provider == Provider::Twilio && url.origin() == self.twilio.url.origin();
+        let proof = access.filter(|_| is_twilio).map(Proof::Basic);
+        self.follow(url, proof).await
+    }
+
+    async fn open_by_api(
+        &self,
+        provider: Provider,
+        call: &str,
+        access: Option<&Access>,
+    ) -> Option<Result<OpenRecording, ProviderError>> {
+        let access = access?;
+        match provider {
+            Provider::Vapi => {
+                let url = http::under(&self.vapi.url, &["call", call, "mono-recording"]);
+                Some(self.follow(url, Some(Proof::Bearer(&access.api_key))).await)
+            }
+            Provider::Retell => Some(self.open_fresh_link(call, access).await),
+            Provider::Twilio => None,
+        }
+    }
+
+    /// Retell makes a new link whenever the call is read.
+    async fn open_fresh_link(
+        &self,
+        call: &str,
+        access: &Access,
+    ) -> Result<OpenRecording, ProviderError> {
+        let api = RetellCalls::new(self.retell.url.as_str(), access.api_key.clone());
+        let api = api.map_err(|error| OPEN.rejected("setup").caused_by(error))?;
+        let body = api.call(call).await?.ok_or_else(|| OPEN.rejected("no-call"))?;
+        let read = retell::read_resource(&body, Utc::now());
+        let urls = read.ok().and_then(|read| read.event.facts.recording_urls).unwrap_or_default();
+        let url = urls.first().ok_or_else(|| OPEN.rejected("no-source"))?;
+        self.open_link(url, Provider::Retell, None).await
+    }
+
+    /// Follows redirects by hand, so that each address is checked and the proof goes to the first
+    /// only.
     async fn follow(
         &self,
         first: Url,
-        mut key: Option<&SecretString>,
+        mut proof: Option<Proof<'_>>,
     ) -> Result<OpenRecording, ProviderError> {
         let mut url = first;
         for _ in 0..=MAX_REDIRECTS {
             url = self.localised(url);
-            let response = self.get(&url, key.take()).await?;
+            let response = self.get(&url, proof.take()).await?;
             if !response.status().is_redirection() {
                 return self.accept(&url, response);
             }
@@ -143,37 +224,48 @@ impl RecordingSource {
         Err(OPEN.rejected("too-many-redirects"))
     }
 
-    /// With another base URL than Vapi's own, all of Vapi is there: a test never leaves the machine.
+    /// With another base URL than the provider's own, all of the provider is there: a test never
+    /// leaves the machine.
     fn localised(&self, url: Url) -> Url {
-        let is_vapi =
-            url.host_str().is_some_and(|host| host == "vapi.ai" || host.ends_with(".vapi.ai"));
-        if self.is_default_base || !is_vapi || !self.egress.allows_loopback() {
-            return url;
+        let hosts = [("vapi.ai", &self.vapi), ("twilio.com", &self.twilio)];
+        let of = |host: &str, domain: &str| {
+            host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let host = url.host_str().unwrap_or_default();
+        match hosts.into_iter().find(|(domain, _)| of(host, domain)) {
+            Some((_, base)) if !base.is_default && self.egress.allows_loopback() => {
+                let mut local = http::under(&base.url, &[]);
+                local.set_path(&format!("{}{}", local.path().trim_end_matches('/'), url.path()));
+                local.set_query(url.query());
+                local
+            }
+            _ => url,
         }
-        let mut local = self.vapi_base_url.clone();
-        local.set_path(url.path());
-        local.set_query(url.query());
-        local
     }
 
     /// Whether this is a test setup's own place on this machine.
     fn is_local(&self, url: &Url) -> bool {
-        self.egress.allows_loopback() && url.origin() == self.vapi_base_url.origin()
+        let bases = [&self.vapi, &self.retell, &self.twilio];
+        self.egress.allows_loopback() && bases.iter().any(|base| base.url.origin() == url.origin())
     }
 
-    async fn get(&self, url: &Url, key: Option<&SecretString>) -> Result<Response, ProviderError> {
-        // Only what carries our key was built by us; a link is a stranger's word, also where it
-        // leads to the configured place.
-        let client = if key.is_some() || self.is_local(url) {
+    async fn get(&self, url: &Url, proof: Option<Proof<'_>>) -> Result<Response, ProviderError> {
+        // Only what carries our proof was built by us, or leads to the configured place; any other
+        // link is a stranger's word.
+        let client = if proof.is_some() || self.is_local(url) {
             &self.trusted
         } else {
             self.egress.check_url(url).map_err(blocked)?;
             &self.guarded
         };
-        let mut request = client.get(url.clone()).timeout(DOWNLOAD_TIMEOUT);
-        if let Some(key) = key {
-            request = request.bearer_auth(key.expose_secret());
-        }
+        let request = client.get(url.clone()).timeout(DOWNLOAD_TIMEOUT);
+        let request = match proof {
+            None => request,
+            Some(Proof::Bearer(key)) => request.bearer_auth(key.expose_secret()),
+            Some(Proof::Basic(access)) => {
+                request.basic_auth(&access.account, Some(access.api_key.expose_secret()))
+            }
+        };
         match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if egress::failure_code(&error) == "blocked" => {

@@ -5,9 +5,13 @@ const CALL: &str = "019aa141";
 const MAX: u64 = 10_000;
 
 fn source(base: &str) -> RecordingSource {
-    let key = Some(SecretString::from("vapi-key"));
-    let source = RecordingSource::new(Egress::new(true), base, key, MAX).expect("client");
+    let bases = Bases { vapi: base, retell: base, twilio: base };
+    let source = RecordingSource::new(Egress::new(true), bases, MAX).expect("client");
     RecordingSource { idle_timeout: Duration::from_millis(300), ..source }
+}
+
+fn access() -> Access {
+    Access { account: "AC1".to_owned(), api_key: "vapi-key".into() }
 }
 
 fn audio(body: &[u8]) -> Reply {
@@ -19,7 +23,7 @@ async fn open(
     urls: &[&str],
 ) -> Result<(OpenRecording, Vec<String>), ProviderError> {
     let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
-    let recording = source(&server.url).open(Provider::Vapi, CALL, &urls).await?;
+    let recording = source(&server.url).open(Provider::Vapi, CALL, &urls, Some(&access())).await?;
     Ok((recording, server.requests()))
 }
 
@@ -68,7 +72,7 @@ async fn when_the_links_fail_the_api_is_asked_and_the_key_stays_there() {
 #[tokio::test]
 async fn other_providers_have_only_their_links() {
     let server = serve([audio(b"x")]).await;
-    let none = source(&server.url).open(Provider::Retell, CALL, &[]).await.err();
+    let none = source(&server.url).open(Provider::Retell, CALL, &[], None).await.err();
     let kind = none.expect("nothing to open").kind;
     assert_eq!(kind, ErrorKind::Rejected { code: "no-source".into() });
     assert!(server.requests().is_empty());
@@ -91,10 +95,10 @@ async fn redirects_end_and_each_is_checked() {
 async fn links_are_guarded_where_loopback_is_not_allowed() {
     let server = serve([audio(b"x")]).await;
     let strict =
-        RecordingSource::new(Egress::new(false), VAPI_BASE_URL, None, MAX).expect("client");
+        RecordingSource::new(Egress::new(false), DEFAULT_BASES, MAX).expect("client");
     let local = server.url.replace("127.0.0.1", "localhost").replace("http:", "https:");
     for url in [server.url.clone(), local, "https://user@example.com/".into()] {
-        let error = strict.open(Provider::Vapi, CALL, &[url]).await.err().expect("refused");
+        let error = strict.open(Provider::Vapi, CALL, &[url], None).await.err().expect("refused");
         assert_eq!(error.kind, ErrorKind::Rejected { code: "blocked".into() });
         assert!(!format!("{error:?}").contains("127.0.0.1"));
     }
@@ -159,4 +163,38 @@ fn extensions_come_from_the_type_then_the_path() {
         assert_eq!(extension(media, &url(path)), expected, "{media} {path}");
     }
     assert_eq!(media_type("Audio/WAV; codec=1"), "audio/wav");
+}
+
+#[tokio::test]
+async fn twilios_links_are_opened_as_the_account_and_no_others() {
+    let server = serve([audio(b"RIFF"), audio(b"RIFF")]).await;
+    let open = async |url: &str| {
+        let urls = [url.to_owned()];
+        source(&server.url).open(Provider::Twilio, "CA1", &urls, Some(&access())).await
+    };
+    let path = "/2010-04-01/Accounts/AC1/Recordings/RE1.wav";
+    assert!(open(&format!("https://api.twilio.com{path}")).await.is_ok());
+    assert!(open("http://10.0.0.1/RE1.wav").await.is_err());
+    let elsewhere = serve([audio(b"RIFF")]).await;
+    assert!(open(&format!("{}/RE1.wav", elsewhere.url)).await.is_ok());
+    let requests = server.requests();
+    assert!(requests[0].starts_with(&format!("GET {path} HTTP/1.1")));
+    assert!(requests[0].contains("authorization: Basic QUMxOnZhcGkta2V5"), "AC1:vapi-key");
+    assert!(!elsewhere.requests()[0].contains("authorization"));
+}
+
+#[tokio::test]
+async fn retell_is_asked_for_a_fresh_link_when_the_old_one_expired() {
+    let audio_server = serve([audio(b"RIFF")]).await;
+    let fixture = include_str!("../../../tests/fixtures/retell/call_analyzed.json");
+    let mut call: serde_json::Value = serde_json::from_str(fixture).expect("JSON");
+    call["call"]["recording_url"] = format!("{}/fresh.wav", audio_server.url).into();
+    call["call"]["call_id"] = "call_1".into();
+    let expired = Reply::Json(403, "{}".into());
+    let server = serve([expired, Reply::Json(200, call["call"].to_string())]).await;
+    let urls = [format!("{}/old.wav", server.url)];
+    let opened = source(&server.url).open(Provider::Retell, "call_1", &urls, Some(&access())).await;
+    assert_eq!(read(opened.expect("opened")).await.expect("audio"), b"RIFF");
+    assert!(server.requests()[1].starts_with("GET /v2/get-call/call_1 "));
+    assert!(!audio_server.requests()[0].contains("authorization"));
 }

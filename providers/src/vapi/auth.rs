@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -60,7 +61,7 @@ pub struct HmacPlan {
     pub secret_is_base64: bool,
 }
 
-/// Hash functions of the plan. `sha1`, which Vapi also knows, is refused at configuration.
+/// Hash functions of the plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HmacAlgorithm {
@@ -69,6 +70,8 @@ pub enum HmacAlgorithm {
     Sha256,
     /// HMAC-SHA512.
     Sha512,
+    /// HMAC-SHA1: weak as a hash, but not known to be so as an HMAC (RFC 6194).
+    Sha1,
 }
 
 /// How a signature is written as text.
@@ -219,20 +222,20 @@ fn payload(
 
 fn expected_signature(plan: &HmacPlan, key: &[u8], payload: &[u8]) -> Option<String> {
     let digest = match plan.algorithm {
-        HmacAlgorithm::Sha256 => {
-            let mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-            mac.chain_update(payload).finalize().into_bytes().to_vec()
-        }
-        HmacAlgorithm::Sha512 => {
-            let mac = Hmac::<Sha512>::new_from_slice(key).ok()?;
-            mac.chain_update(payload).finalize().into_bytes().to_vec()
-        }
-    };
+        HmacAlgorithm::Sha256 => digest::<Hmac<Sha256>>(key, payload),
+        HmacAlgorithm::Sha512 => digest::<Hmac<Sha512>>(key, payload),
+        HmacAlgorithm::Sha1 => digest::<Hmac<Sha1>>(key, payload),
+    }?;
     let written = match plan.signature_encoding {
         SignatureEncoding::Hex => hex::encode(digest),
         SignatureEncoding::Base64 => STANDARD.encode(digest),
     };
     Some(format!("{}{written}", plan.signature_prefix.as_deref().unwrap_or_default()))
+}
+
+fn digest<M: Mac + KeyInit>(key: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let mac = <M as KeyInit>::new_from_slice(key).ok()?;
+    Some(mac.chain_update(payload).finalize().into_bytes().to_vec())
 }
 
 #[cfg(test)]

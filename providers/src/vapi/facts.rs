@@ -89,7 +89,11 @@ fn direction(message: &Value) -> Option<Direction> {
 /// Calling and called number: the customer's and ours, by who rang whom.
 fn numbers(message: &Value, direction: Option<Direction>) -> (Option<String>, Option<String>) {
     let customer = owned(message, &["/call/customer/number", "/customer/number"]);
-    let ours = owned(message, &["/phoneNumber/number", "/call/phoneNumber/number"]);
+    // The last is of calls through a number that was given with the call itself.
+    let ours = owned(
+        message,
+        &["/phoneNumber/number", "/call/phoneNumber/number", "/phoneNumber/twilioPhoneNumber"],
+    );
     match direction {
         Some(Direction::Inbound) => (customer, ours),
         Some(Direction::Outbound) => (ours, customer),
@@ -103,12 +107,22 @@ fn duration_seconds(message: &Value, kind: EventKind) -> Option<u32> {
     if let (Some(start), Some(end)) = (started_at(message), ended_at(message)) {
         return Some(span_seconds(start, end).unwrap_or(0));
     }
-    match number(message, &["/durationSeconds"]) {
+    match written_millis(message) {
         // The cast saturates: negative is 0, and the fold caps what is too long.
-        Some(seconds) => Some(seconds.ceil() as u32),
+        Some(millis) => Some((millis / 1000.0).ceil() as u32),
         None if kind == EventKind::Report => Some(0),
         None => None,
     }
+}
+
+/// The duration as Vapi wrote it, in whole milliseconds: minutes are no exact binary fractions, and
+/// what is lost there must not become a further second.
+fn written_millis(message: &Value) -> Option<f64> {
+    let scaled = |pointer, millis: f64| Some(number(message, &[pointer])? * millis);
+    scaled("/durationSeconds", 1000.0)
+        .or_else(|| scaled("/durationMs", 1.0))
+        .or_else(|| scaled("/durationMinutes", 60_000.0))
+        .map(f64::round)
 }
 
 fn cost_usd(message: &Value) -> Option<Decimal> {
@@ -134,19 +148,30 @@ fn spoken_messages(message: &Value) -> Option<Value> {
 }
 
 /// Links to the audio, mono first: the model and the player want one track.
+///
+/// Presigned links are made anew for each delivery of a report, of which only one is kept. So they
+/// come last: the first link, which is the recording's source, does not depend on which came first.
 fn recording_urls(message: &Value, received_at: DateTime<Utc>) -> Option<Vec<String>> {
-    const MONO: [&str; 3] =
-        ["/artifact/recording/mono/combinedUrl", "/artifact/recordingUrl", "/recordingUrl"];
-    const STEREO: [&str; 3] =
-        ["/artifact/recording/stereoUrl", "/artifact/stereoRecordingUrl", "/stereoRecordingUrl"];
-    let presigned = instant(message, &["/artifact/presignedUrlsExpiresAt"])
+    const LASTING: &[&str] = &[
+        "/artifact/recording/mono/combinedUrl",
+        "/artifact/recordingUrl",
+        "/recordingUrl",
+        "/artifact/recording/stereoUrl",
+        "/artifact/stereoRecordingUrl",
+        "/stereoRecordingUrl",
+    ];
+    const PRESIGNED: &[&str] = &["/artifact/presignedMonoUrl", "/artifact/presignedStereoUrl"];
+    let are_valid = instant(message, &["/artifact/presignedUrlsExpiresAt"])
         .is_some_and(|expiry| expiry > received_at);
-    let only_if_fresh = |pointer| presigned.then_some(pointer);
-    let pointers = only_if_fresh("/artifact/presignedMonoUrl")
-        .into_iter()
-        .chain(MONO)
-        .chain(only_if_fresh("/artifact/presignedStereoUrl"))
-        .chain(STEREO);
+    let presigned = if are_valid { PRESIGNED } else { &[] };
+    links(message, LASTING.iter().chain(presigned))
+}
+
+/// The different links that the pointers lead to, in their order.
+fn links<'a>(
+    message: &Value,
+    pointers: impl Iterator<Item = &'a &'a str>,
+) -> Option<Vec<String>> {
     let mut urls: Vec<String> = Vec::new();
     for url in pointers.filter_map(|pointer| text(message, &[pointer])) {
         let is_link = url.starts_with("https://") || url.starts_with("http://");

@@ -4,9 +4,11 @@
 //! because presigned links are made anew, so the key of a lifecycle message comes from its content.
 
 pub mod auth;
+pub mod calls;
 mod ended_reason;
 mod facts;
 mod reply;
+mod resource;
 
 use chrono::{DateTime, Utc};
 use contract::{
@@ -16,7 +18,11 @@ use contract::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use self::{ended_reason::classify_ended_reason, reply::reply};
+pub use self::{
+    ended_reason::{Fault, classify_ended_reason, fault_of_ended_reason},
+    reply::reply,
+    resource::read_resource,
+};
 use crate::{
     incoming::{
         Incoming, MAX_CALL_ID_BYTES, MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS, Unreadable,
@@ -48,7 +54,7 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Result<Incoming, Unreada
         };
         let event = CallEvent { kind: EventKind::Other, at, facts: Default::default() };
         let provider_call_id = call_id.map(str::to_owned);
-        return Ok(Incoming { message_type, provider_call_id, event_key, event });
+        return Ok(Incoming { message_type, provider_call_id, event_key, event, message: None });
     }
 
     let call_id = call_id.ok_or(missing("message.call.id"))?;
@@ -62,6 +68,7 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Result<Incoming, Unreada
         message_type,
         provider_call_id: Some(call_id.to_owned()),
         event: CallEvent { kind, at, facts },
+        message: None,
     })
 }
 
@@ -95,15 +102,23 @@ fn lifecycle(message: &Value, written_type: &str) -> Result<Lifecycle, Unreadabl
             let written = json::text(message, &["/status"]).ok_or(missing("message.status"))?;
             let (kind, status) = match written {
                 "ended" => (EventKind::Ended, Some(classify_ended_reason(reason))),
-                "scheduled" | "queued" => (EventKind::Progress, Some(CallStatus::Queued)),
-                "ringing" => (EventKind::Progress, Some(CallStatus::Ringing)),
-                // A forwarded call goes on, with a person.
-                "in-progress" | "forwarding" => (EventKind::Progress, Some(CallStatus::InProgress)),
-                _ => (EventKind::Other, None),
+                _ => progress(written),
             };
             let message_type = bounded_type(&format!("{written_type}/{written}"));
             Ok(Lifecycle { kind, status, message_type, key: Some(written.to_owned()) })
         }
+    }
+}
+
+/// What a status other than `ended` says (`CallStatus` of the SDK). `not-found` and
+/// `deletion-failed` are about the deletion of a call's data and say nothing of its life.
+fn progress(written: &str) -> (EventKind, Option<CallStatus>) {
+    match written {
+        "scheduled" | "queued" => (EventKind::Progress, Some(CallStatus::Queued)),
+        "ringing" => (EventKind::Progress, Some(CallStatus::Ringing)),
+        // A forwarded call goes on, with a person.
+        "in-progress" | "forwarding" => (EventKind::Progress, Some(CallStatus::InProgress)),
+        _ => (EventKind::Other, None),
     }
 }
 
@@ -129,5 +144,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+#[cfg(test)]
+mod robustness;
 #[cfg(test)]
 mod tests;

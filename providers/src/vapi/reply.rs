@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::json;
 
+/// What the model is told of a tool that nobody serves.
+const NO_HANDLER: &str = "No handler is configured for this tool.";
+
 /// The answer to a message that needs one, else nothing: any 2xx will do.
 ///
 /// `provider_assistant_id` is the assistant that takes a call to the number, if one is configured.
@@ -17,6 +20,8 @@ pub fn reply(body: &[u8], provider_assistant_id: Option<&str>) -> Option<Value> 
             None => json!({ "error": "This number is not in service at the moment." }),
         }),
         "tool-calls" => Some(json!({ "results": tool_results(message) })),
+        // The older form of a tool call: one function, one answer, which the model reads.
+        "function-call" => Some(json!({ "result": NO_HANDLER })),
         "transfer-destination-request" => {
             Some(json!({ "error": "No transfer destination is configured." }))
         }
@@ -47,7 +52,7 @@ fn tool_results(message: &Value) -> Vec<Value> {
             Some(json!({
                 "toolCallId": json::text(call, &["/id"])?,
                 "name": json::text(call, &["/function/name", "/name"]).unwrap_or_default(),
-                "error": "No handler is configured for this tool.",
+                "error": NO_HANDLER,
             }))
         })
         .collect()
@@ -100,6 +105,10 @@ mod tests {
             let answer = reply(body.as_bytes(), None).expect("an answer");
             assert!(!answer[field].is_null(), "{kind}");
         }
+        let older = json!({"message": {"type": "function-call", "functionCall":
+            {"name": "sendEmail", "parameters": {"to": "a"}}}});
+        let answer = reply(older.to_string().as_bytes(), None).expect("an answer");
+        assert_eq!(answer, json!({ "result": NO_HANDLER }));
         assert_eq!(reply(HANG, None), None);
         assert_eq!(reply(b"not json", None), None);
     }

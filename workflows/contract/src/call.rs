@@ -50,12 +50,19 @@ words! {
         Ended = "ended",
         /// Everything the provider will say of the call, or a late part of it.
         Report = "report",
+        /// What became of a text message; says nothing of a call.
+        Message = "message",
         /// Stored because the organization keeps all events; changes nothing.
         Other = "other",
     }
 }
 
 impl EventKind {
+    /// Whether the event tells of a call's life and so belongs to its fold.
+    pub const fn is_of_call(self) -> bool {
+        matches!(self, Self::Progress | Self::Ended | Self::Report)
+    }
+
     /// Whether the event ends the call and so starts its workflow.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Ended | Self::Report)

@@ -113,7 +113,7 @@ pub fn span_seconds(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<u32> {
 
 fn rank(kind: EventKind) -> u8 {
     match kind {
-        EventKind::Other => 0,
+        EventKind::Other | EventKind::Message => 0,
         EventKind::Progress => 1,
         EventKind::Ended => 2,
         EventKind::Report => 3,

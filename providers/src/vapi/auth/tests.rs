@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -137,6 +138,89 @@ fn signed_without(header: &str) -> Signed {
     let mut message = vectors().swap_remove(0);
     message.headers.remove(header);
     message
+}
+
+#[test]
+fn the_current_and_the_previous_secret_are_good_and_no_other_is() {
+    for message in vectors() {
+        let known = message.secret.as_str();
+        let of_another = "vapi_hmac_secret_of_another_organization";
+        assert_eq!(message.verify_with(&[known, "older"]), Ok(()), "current");
+        assert_eq!(message.verify_with(&["newer", known]), Ok(()), "previous");
+        // The caller hands over these two only, so an older one is simply not among them.
+        assert_eq!(message.verify_with(&["newest", "newer"]), Err(Forged::Wrong), "older");
+        assert_eq!(message.verify_with(&[of_another]), Err(Forged::Wrong), "another's");
+    }
+}
+
+#[test]
+fn every_hash_of_the_plan_verifies_its_own_signatures_only() {
+    // RFC 2202 test case 2 (SHA-1) and RFC 4231 test case 2 (SHA-256, SHA-512).
+    let (secret, body) = ("Jefe", "what do ya want for nothing?");
+    for (algorithm, expected) in [
+        ("sha1", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        ("sha256", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        (
+            "sha512",
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+             9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ),
+    ] {
+        let plan = serde_json::json!({ "algorithm": algorithm, "includeTimestamp": false,
+            "payloadFormat": "{body}" });
+        let mut message = Signed {
+            headers: headers(&[("x-signature", expected)]),
+            body: body.into(),
+            secret: secret.to_owned(),
+            plan: serde_json::from_value(plan).expect("a plan"),
+            now: DateTime::UNIX_EPOCH,
+        };
+        assert_eq!(message.verify(), Ok(()), "{algorithm}");
+        for other in [HmacAlgorithm::Sha1, HmacAlgorithm::Sha256, HmacAlgorithm::Sha512] {
+            let own = other == message.plan.algorithm;
+            let before = std::mem::replace(&mut message.plan.algorithm, other);
+            assert_eq!(message.verify().is_ok(), own, "{algorithm} as {other:?}");
+            message.plan.algorithm = before;
+        }
+    }
+    let unknown = serde_json::from_str::<HmacPlan>(r#"{"algorithm":"md5"}"#);
+    assert!(unknown.is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_flipped_byte_fails(
+        vector in 0_usize..5,
+        place in any::<prop::sample::Index>(),
+        flip in 1_u8..=255,
+        part in 0_usize..3,
+    ) {
+        let mut message = vectors().swap_remove(vector);
+        prop_assert_eq!(message.verify(), Ok(()));
+        let name = if message.headers.contains_key("x-signature") { "x-signature" } else { "x-vapi-signature" };
+        match part {
+            0 => {
+                let place = place.index(message.body.len());
+                message.body[place] ^= flip;
+            }
+            1 => {
+                let mut secret = message.secret.clone().into_bytes();
+                let place = place.index(secret.len());
+                // Stays text, as every secret is.
+                secret[place] = if secret[place] == b'#' { b'%' } else { b'#' };
+                message.secret = String::from_utf8(secret).expect("ascii");
+            }
+            _ => {
+                let mut value = message.headers[name].as_bytes().to_vec();
+                let place = place.index(value.len());
+                value[place] ^= flip;
+                // What no header can carry never arrives.
+                let Ok(value) = HeaderValue::from_bytes(&value) else { return Ok(()) };
+                message.headers.insert(name, value);
+            }
+        }
+        prop_assert!(message.verify().is_err());
+    }
 }
 
 #[test]

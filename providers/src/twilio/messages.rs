@@ -183,7 +183,7 @@ impl TwilioClient {
 }
 
 /// Every 4xx and 5xx of Twilio carries `{"code":21610,…}`.
-fn refused(operation: Operation, answer: &Answer) -> ProviderError {
+pub(super) fn refused(operation: Operation, answer: &Answer) -> ProviderError {
     let code = answer.json::<Refusal>().and_then(|refusal| refusal.code);
     if answer.status.is_client_error() && code == Some(QUEUE_FULL) {
         return operation.unavailable(answer);
@@ -202,7 +202,7 @@ mod tests {
         error::ErrorKind,
     };
 
-    const CREATED: &str = include_str!("../../tests/fixtures/twilio/messages_create_201.json");
+    const CREATED: &str = include_str!("../../../tests/fixtures/twilio/messages_create_201.json");
     const TO: &str = "+14155552671";
 
     fn client(server: &Canned) -> TwilioClient {
@@ -243,7 +243,7 @@ mod tests {
         let ambiguous = |status| ErrorKind::Ambiguous { status, repeatable: false };
         macro_rules! twilio {
             ($name:literal) => {
-                include_str!(concat!("../../tests/fixtures/twilio/", $name))
+                include_str!(concat!("../../../tests/fixtures/twilio/", $name))
             };
         }
         for (reply, kind) in [
