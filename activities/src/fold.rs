@@ -2,21 +2,23 @@
 
 use contract::{
     call::Provider,
-    merge::{self, CallEvent, CallFacts},
+    merge::{self, CallEvent},
 };
-use store::inbox::StoredEvent;
+use store::inbox::{Folded, StoredEvent};
 
-/// Folds the stored events of a call.
+/// Folds the stored events of a call, and what the call's row says where it is given.
 ///
-/// An event whose body aged out or can no longer be read is left out: what it told is in the row.
-pub fn fold(provider: Provider, stored: &[StoredEvent]) -> CallFacts {
-    let events: Vec<CallEvent> = stored.iter().filter_map(|event| read(provider, event)).collect();
-    merge::fold(&events)
+/// An event whose body aged out, or is not understood any more, leaves a hole: what it told is in
+/// the row, which is then asked for.
+pub fn fold(provider: Provider, stored: &[StoredEvent], row: Option<&CallEvent>) -> Folded {
+    let read: Vec<Option<CallEvent>> = stored.iter().map(|event| read(provider, event)).collect();
+    let is_whole = row.is_some() || read.iter().all(Option::is_some);
+    Folded { facts: merge::fold(read.iter().flatten().chain(row)), is_whole }
 }
 
 fn read(provider: Provider, stored: &StoredEvent) -> Option<CallEvent> {
     let body = stored.body.as_deref()?;
-    match providers::incoming::read(provider, body, stored.received_at) {
+    match providers::incoming::read(provider, stored.origin, body, stored.received_at) {
         Ok(incoming) => Some(incoming.event),
         Err(error) => {
             // The receiver parks what it cannot read, so this was readable by an older release.

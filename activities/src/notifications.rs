@@ -41,6 +41,8 @@ pub struct NotificationActivities {
     pub resend: Option<ResendClient>,
     /// How long Twilio may take to list a message whose answer was lost.
     pub look_up_after: Duration,
+    /// What Twilio can call back, without a slash at the end; no callbacks without it.
+    pub public_url: Option<String>,
     /// Where a test may strike.
     pub faults: Faults,
 }
@@ -216,8 +218,17 @@ impl NotificationActivities {
                 return Ok(Ok(None));
             }
         }
-        let sent = twilio.send_sms(recipient, text, None).await;
+        let callback = self.sms_callback(call, claim);
+        let sent = twilio.send_sms(recipient, text, callback.as_deref()).await;
         Ok(sent.map(|sent| Some(sent.sid)))
+    }
+
+    /// Where Twilio tells what became of a message: also of one whose answer was lost, because the
+    /// claim's own id is part of the URL.
+    fn sms_callback(&self, call: CallRef, claim: &Claim) -> Option<String> {
+        let base = self.public_url.as_ref()?;
+        let (organization, id) = (call.organization_id, claim.id);
+        Some(format!("{base}/twilio/{organization}/sms-status?notification={id}"))
     }
 
     /// Notes what became of a claim. `Ok(None)` is a message still in doubt.

@@ -1,14 +1,22 @@
 //! The audio, from the provider to object storage.
 #![expect(missing_docs, reason = "the markers that activities makes have none")]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use contract::{calls::CallRef, failure::INVALID, recording::ArchivedRecording};
-use providers::{error::ProviderError, recording::RecordingSource};
+use contract::{
+    call::Provider, calls::CallRef, failure::INVALID, ids::OrganizationId,
+    recording::ArchivedRecording,
+};
+use providers::{
+    error::ProviderError,
+    recording::{Access, RecordingSource},
+};
 use store::{
     Database,
+    credentials::{self, ApiAccess},
     objects::{CopyError, Objects, recording_path},
     recordings,
+    sealing::Sealer,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -24,6 +32,10 @@ use crate::{
 pub struct RecordingActivities {
     /// Where the recording's metadata lies.
     pub db: Database,
+    /// Opens the organizations' secrets.
+    pub sealer: Sealer,
+    /// The installation's own accounts, for organizations without.
+    pub fallbacks: BTreeMap<Provider, Access>,
     /// Where the audio comes from.
     pub source: RecordingSource,
     /// Where it goes.
@@ -57,8 +69,9 @@ impl RecordingActivities {
         if let Some(stored) = recording.stored {
             return Ok(stored);
         }
-        let urls = [recording.source_url];
-        let open = self.source.open(recording.provider, &recording.provider_call_id, &urls);
+        let (provider, id) = (recording.provider, &recording.provider_call_id);
+        let access = self.access(call.organization_id, provider).await?;
+        let open = self.source.open(provider, id, &recording.urls, access.as_ref());
         let open = open.await.map_err(|error| of_provider(&error))?;
         let path = recording_path(call, open.extension);
         let written = self.objects.write::<ProviderError>(&path, open.stream).await;
@@ -74,5 +87,23 @@ impl RecordingActivities {
             .map_err(|error| of_store(&error))?;
         self.faults.point("recording.after").await?;
         Ok(archived)
+    }
+
+    /// The organization's own access to the provider's API, else the installation's.
+    async fn access(
+        &self,
+        organization: OrganizationId,
+        provider: Provider,
+    ) -> Result<Option<Access>, ActivityError> {
+        let own = credentials::api_access(&self.db, &self.sealer, organization, provider)
+            .await
+            .map_err(|error| of_store(&error))?;
+        Ok(match own {
+            Some(ApiAccess { api_key, settings }) => {
+                let account = settings["account_sid"].as_str().unwrap_or_default().to_owned();
+                Some(Access { account, api_key })
+            }
+            None => self.fallbacks.get(&provider).cloned(),
+        })
     }
 }

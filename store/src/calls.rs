@@ -16,8 +16,9 @@ use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::{During, Problem},
-    events,
+    events::{self, Told},
     inbox::{self, StoredEvent},
+    recorded::{self, Fold},
     usage,
 };
 
@@ -61,13 +62,13 @@ pub enum Opened {
 pub async fn open(
     db: &Database,
     identity: CallIdentity<'_>,
-    fold: impl FnOnce(Provider, &[StoredEvent]) -> CallFacts + Send,
+    fold: impl Fold,
 ) -> Result<Opened, StoreError> {
     const OPERATION: &str = "calls.open";
     let mut tx = db.tenant(identity.organization_id).await?;
     lock(&mut tx, identity.call_id).await?;
     let stored = inbox::events_of_call(&mut tx, identity.call_id).await?;
-    let facts = fold(identity.provider, &stored);
+    let facts = recorded::fold_whole(&mut tx, identity, &stored, fold).await?;
     let key = fix_key(&mut tx, identity, &facts, &stored).await?;
     let finished = query!(
         r#"select billed_minutes is not null as "finished!" from calls
@@ -83,8 +84,11 @@ pub async fn open(
     }
     let status = facts.status.unwrap_or(CallStatus::Queued);
     upsert(&mut tx, identity, &key, &facts, None).await?;
-    if facts.started_at.is_some() || matches!(status, CallStatus::InProgress) {
-        events::emit_call_event(&mut tx, identity, &key, "call.started", &facts, None).await?;
+    let started = facts.started_at.is_some() || matches!(status, CallStatus::InProgress);
+    // Of a call that is known to be over its final event tells everything, the start too.
+    if started && !status.is_final() {
+        let told = Told { identity, key, facts: &facts, billed: None };
+        events::emit_call_event(&mut tx, told, "call.started").await?;
     }
     // Those that were folded, and no other: one may have been stored since.
     let folded: Vec<_> = stored.iter().map(|event| event.id.0).collect();

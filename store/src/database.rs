@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::ids::OrganizationId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Transaction,
+    AssertSqlSafe, Connection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -16,6 +16,8 @@ pub type Tx = Transaction<'static, Postgres>;
 
 /// How long a request waits for a free connection before it is shed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection used this lately is taken to be alive.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// No statement of a request or a step needs longer; a runaway one must not hold its locks.
 const STATEMENT_TIMEOUT: &str = "15s";
 /// Longer waits mean a migration or a stuck transaction: fail and try again later.
@@ -62,6 +64,17 @@ impl Database {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(300))
             .max_lifetime(Duration::from_secs(1800))
+            // A ping before each transaction would be a fourth round trip; one before the first
+            // after a pause finds the connections that a restart of Postgres left dead.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, role })
     }
@@ -77,6 +90,16 @@ impl Database {
     /// Begins a transaction of the dispatcher, which reads references across organizations.
     pub async fn dispatch(&self) -> Result<Tx, StoreError> {
         self.begin("app.scope", "dispatch").await
+    }
+
+    /// Begins a transaction of the receiver, which stores verified events of any organization.
+    pub(crate) async fn intake(&self) -> Result<Tx, StoreError> {
+        self.begin("app.scope", "intake").await
+    }
+
+    /// Begins a transaction of the sweep, which asks across organizations whom and what to look at.
+    pub(crate) async fn sweep(&self) -> Result<Tx, StoreError> {
+        self.begin("app.scope", "sweep").await
     }
 
     /// Begins a transaction that sees the API key with this SHA-256, whosever it is.

@@ -34,6 +34,39 @@ pub struct DueEvent {
     pub folded: bool,
 }
 
+/// A claimed event that is not of a call as it stands: a text message's fate, or one that is replayed
+/// and read anew.
+#[derive(Debug, Clone, Copy)]
+pub struct UnreadEvent {
+    /// The stored event.
+    pub inbox_id: InboxId,
+    /// Owner.
+    pub organization_id: OrganizationId,
+    /// Who sent it.
+    pub provider: Provider,
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Events of calls, oldest first.
+    pub of_calls: Vec<DueEvent>,
+    /// The others.
+    pub unread: Vec<UnreadEvent>,
+}
+
+impl Claimed {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.of_calls.len() + self.unread.len()
+    }
+
+    /// Whether nothing was due.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Claims due events, oldest first, for `lease`.
 ///
 /// An event that is not processed when the lease ends comes up again: this is the sweeper too, so
@@ -43,7 +76,7 @@ pub async fn claim(
     db: &Database,
     limit: i64,
     lease: Duration,
-) -> Result<Vec<DueEvent>, StoreError> {
+) -> Result<Claimed, StoreError> {
     const OPERATION: &str = "dispatch.claim";
     let lease = interval(lease);
     let mut tx = db.dispatch().await?;
@@ -55,8 +88,8 @@ pub async fn claim(
              order by dispatch_after limit $1 for update skip locked
          ) due
          where i.id = due.id
-         returning i.id, i.organization_id, i.provider, i.provider_call_id as "provider_call_id!",
-             i.call_id as "call_id!", i.life, i.call_status, i.received_at,
+         returning i.id, i.organization_id, i.provider, i.provider_call_id,
+             i.call_id, i.life, i.call_status, i.received_at,
              i.folded_at is not null as "folded!""#,
         limit,
         lease,
@@ -66,21 +99,29 @@ pub async fn claim(
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
     rows.sort_by_key(|row| (row.received_at, row.id));
-    rows.into_iter()
-        .map(|row| {
-            Ok(DueEvent {
-                inbox_id: InboxId(row.id),
-                organization_id: OrganizationId(row.organization_id),
-                provider: word(OPERATION, &row.provider)?,
-                provider_call_id: row.provider_call_id,
-                call_id: CallId(row.call_id),
-                life: word(OPERATION, &row.life)?,
-                call_status: row.call_status.map(|s| word(OPERATION, &s)).transpose()?,
-                received_at: row.received_at,
-                folded: row.folded,
-            })
-        })
-        .collect()
+    let mut claimed = Claimed::default();
+    for row in rows {
+        let (inbox_id, organization_id) = (InboxId(row.id), OrganizationId(row.organization_id));
+        let provider = word(OPERATION, &row.provider)?;
+        let life: EventKind = word(OPERATION, &row.life)?;
+        match (row.call_id, row.provider_call_id) {
+            (Some(call_id), Some(provider_call_id)) if life.is_of_call() => {
+                claimed.of_calls.push(DueEvent {
+                    inbox_id,
+                    organization_id,
+                    provider,
+                    provider_call_id,
+                    call_id: CallId(call_id),
+                    life,
+                    call_status: row.call_status.map(|s| word(OPERATION, &s)).transpose()?,
+                    received_at: row.received_at,
+                    folded: row.folded,
+                });
+            }
+            _ => claimed.unread.push(UnreadEvent { inbox_id, organization_id, provider }),
+        }
+    }
+    Ok(claimed)
 }
 
 /// Puts claimed events back until `wait` from now.

@@ -9,6 +9,7 @@ use contract::{
     steps::StepRecord,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::query;
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ use crate::{
 pub const CALL_COMPLETED: &str = "call.completed";
 /// Webhook event of a call that ended otherwise.
 pub const CALL_FAILED: &str = "call.failed";
+/// Webhook event of a call about which more, or something else, is known than was told before.
+pub const CALL_ANALYZED: &str = "call.analyzed";
 /// Live event: all steps of a call's workflow are done. Not sent to endpoints.
 pub const CALL_CLOSED: &str = "call_completed";
 
@@ -34,22 +37,68 @@ pub(crate) const fn final_event_type(status: CallStatus) -> &'static str {
     }
 }
 
-/// Writes an event about a call, once per call and type, and a delivery for each endpoint that
-/// subscribes to it.
+/// What the events of a call tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) identity: CallIdentity<'a>,
+    pub(crate) key: CallKey,
+    pub(crate) facts: &'a CallFacts,
+    pub(crate) billed: Option<Billed>,
+}
+
+/// Tells that a call has ended, once per call and outcome; and again, as `call.analyzed`, when a
+/// late event changed what was told.
+pub(crate) async fn emit_final(
+    tx: &mut Tx,
+    told: Told<'_>,
+    status: CallStatus,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "events.emit_final";
+    if emit_call_event(tx, told, final_event_type(status)).await? {
+        return Ok(());
+    }
+    let last = query!(
+        r#"select payload->'data' as "data!" from events
+           where call_id = $1 and type in ('call.completed', 'call.failed', 'call.analyzed')
+           order by txid desc, id desc limit 1"#,
+        told.identity.call_id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during(OPERATION)?;
+    let data = call_data(told);
+    if last.is_some_and(|last| last.data == data) {
+        return Ok(());
+    }
+    let content = hex::encode(Sha256::digest(data.to_string()));
+    let effect_key = format!("{CALL_ANALYZED}/{}/{content}", told.identity.call_id);
+    emit(tx, told, CALL_ANALYZED, &effect_key).await.map(drop)
+}
+
+/// Writes an event about a call, once per call and type. False where it was there.
 pub(crate) async fn emit_call_event(
     tx: &mut Tx,
-    identity: CallIdentity<'_>,
-    key: &CallKey,
+    told: Told<'_>,
     event_type: &'static str,
-    facts: &CallFacts,
-    billed: Option<Billed>,
-) -> Result<(), StoreError> {
-    const OPERATION: &str = "events.emit_call_event";
+) -> Result<bool, StoreError> {
+    let effect_key = format!("{event_type}/{}", told.identity.call_id);
+    emit(tx, told, event_type, &effect_key).await
+}
+
+/// Writes an event, once per `effect_key`, and a delivery for each endpoint that subscribes to it.
+async fn emit(
+    tx: &mut Tx,
+    told: Told<'_>,
+    event_type: &'static str,
+    effect_key: &str,
+) -> Result<bool, StoreError> {
+    const OPERATION: &str = "events.emit";
+    let Told { identity, key, .. } = told;
     let now = Utc::now();
     let payload = json!({
         "type": event_type,
         "timestamp": timestamp(now),
-        "data": call_data(identity, key, facts, billed),
+        "data": call_data(told),
     });
     let event_id = Uuid::now_v7();
     let inserted = query!(
@@ -60,7 +109,7 @@ pub(crate) async fn emit_call_event(
         identity.organization_id.0,
         event_type,
         identity.call_id.0,
-        format!("{event_type}/{}", identity.call_id),
+        effect_key,
         payload,
         now,
     )
@@ -68,7 +117,7 @@ pub(crate) async fn emit_call_event(
     .await
     .during(OPERATION)?;
     if inserted.rows_affected() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     // The bytes are fixed here: every attempt of every delivery sends and signs these.
     let body = payload.to_string();
@@ -91,18 +140,14 @@ pub(crate) async fn emit_call_event(
     )
     .execute(&mut **tx)
     .await
-    .during(OPERATION)
-    .map(drop)
+    .during(OPERATION)?;
+    Ok(true)
 }
 
 /// `data` of a call event. Under 20 KB whatever the call: links instead of transcript and audio.
-fn call_data(
-    identity: CallIdentity<'_>,
-    key: &CallKey,
-    facts: &CallFacts,
-    billed: Option<Billed>,
-) -> Value {
+fn call_data(told: Told<'_>) -> Value {
     const LONGEST_SUMMARY: usize = 4000;
+    let Told { identity, key, facts, billed } = told;
     let id = identity.call_id;
     json!({
         "id": id,
@@ -119,6 +164,7 @@ fn call_data(
         "billed_minutes": billed.map(|b| b.minutes),
         "ended_reason": facts.ended_reason,
         "summary": facts.summary.as_ref().map(|s| s.chars().take(LONGEST_SUMMARY).collect::<String>()),
+        "has_transcript": facts.transcript.as_ref().is_some_and(|text| !text.is_empty()),
         "created_at": timestamp(key.created_at),
         "links": {
             "call": format!("/v1/calls/{id}"),

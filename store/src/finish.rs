@@ -1,7 +1,7 @@
 //! `calls.finish`: everything a call's events say, in one transaction.
 
 use contract::{
-    call::{CallStatus, Provider, billed_minutes},
+    call::{CallStatus, billed_minutes},
     calls::{CallRef, FinishCall, FinishedCall},
     merge::CallFacts,
     notifications::Channel,
@@ -15,9 +15,12 @@ use crate::{
     calls::{self, Billed, CallIdentity, word},
     database::{Tx, commit},
     error::{During, Problem},
-    events, inbox,
+    events::{self, Told},
+    inbox,
     inbox::StoredEvent,
-    organizations, transcripts, usage,
+    organizations,
+    recorded::{self, Fold},
+    transcripts, usage,
 };
 
 /// Folds the stored events of a call and writes call, transcript, recording, ledger and events.
@@ -27,13 +30,13 @@ use crate::{
 pub async fn finish(
     db: &Database,
     input: &FinishCall,
-    fold: impl FnOnce(Provider, &[StoredEvent]) -> CallFacts + Send,
+    fold: impl Fold,
 ) -> Result<FinishedCall, StoreError> {
     const OPERATION: &str = "finish";
     let mut tx = db.tenant(input.organization_id).await?;
     let call = query!(
         r#"select provider, provider_call_id as "provider_call_id!" from inbox
-           where call_id = $1 and status in ('received', 'processed') and life <> 'other'
+           where call_id = $1 and status in ('received', 'processed') and life in ('progress', 'ended', 'report')
            limit 1"#,
         input.call_id.0,
     )
@@ -52,7 +55,7 @@ pub async fn finish(
         let rule = "the call has not ended".to_owned();
         return Err(StoreError::new(OPERATION, Problem::Invalid(rule)));
     }
-    let facts = settle_status(fold(identity.provider, &stored));
+    let facts = settle_status(recorded::fold_whole(&mut tx, identity, &stored, fold).await?);
     let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
     let call = key.call_ref(identity);
     let billed = bill(&facts);
@@ -62,8 +65,8 @@ pub async fn finish(
     let occurred_at = facts.ended_at.or(facts.started_at).unwrap_or(key.created_at);
     usage::record(&mut tx, call, billed.minutes, occurred_at).await?;
     let status = facts.status.unwrap_or(CallStatus::Failed);
-    let event_type = events::final_event_type(status);
-    events::emit_call_event(&mut tx, identity, &key, event_type, &facts, Some(billed)).await?;
+    let told = Told { identity, key, facts: &facts, billed: Some(billed) };
+    events::emit_final(&mut tx, told, status).await?;
     mark_folded(&mut tx, &stored).await?;
     let needed = needed(&mut tx, call, transcript.as_deref(), &input.retry).await?;
     commit(tx, OPERATION).await?;
@@ -85,19 +88,21 @@ fn bill(facts: &CallFacts) -> Billed {
 }
 
 async fn upsert_recording(tx: &mut Tx, call: CallRef, facts: &CallFacts) -> Result<(), StoreError> {
-    let Some(source) = facts.recording_urls.as_ref().and_then(|urls| urls.first()) else {
-        return Ok(());
-    };
+    let urls = facts.recording_urls.as_deref().unwrap_or_default();
+    let Some((source, others)) = urls.split_first() else { return Ok(()) };
     // A stored recording stays: presigned links differ between deliveries of the same audio.
     query!(
-        "insert into call_recordings (call_id, call_created_at, organization_id, source_url, status)
-         values ($1, $2, $3, $4, 'pending')
-         on conflict (call_id) do update set source_url = excluded.source_url
+        "insert into call_recordings (call_id, call_created_at, organization_id, source_url,
+             other_urls, status)
+         values ($1, $2, $3, $4, $5, 'pending')
+         on conflict (call_id) do update
+             set source_url = excluded.source_url, other_urls = excluded.other_urls
              where call_recordings.status <> 'stored'",
         call.call_id.0,
         call.created_at,
         call.organization_id.0,
         source,
+        others,
     )
     .execute(&mut **tx)
     .await

@@ -1,10 +1,15 @@
 //! The durable inbox: what a provider said, kept before it is answered.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use contract::{
     call::{CallStatus, EventKind, Origin, Provider},
     ids::{CallId, InboxId, OrganizationId},
+    merge::CallFacts,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::query;
@@ -17,34 +22,41 @@ use crate::{
 };
 
 /// A verified event on its way into the inbox.
-#[derive(Debug)]
-pub struct NewEvent<'a> {
+///
+/// Serialized without its body: the spool keeps that as it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewEvent {
     /// Owner, from the URL that the signature was checked for.
     pub organization_id: OrganizationId,
     /// Who sent it.
     pub provider: Provider,
     /// What makes two deliveries the same event.
-    pub event_key: &'a str,
+    pub event_key: String,
     /// The provider's name of the event.
-    pub event_kind: &'a str,
+    pub event_kind: String,
     /// The provider's id of the call, where it carries one.
-    pub provider_call_id: Option<&'a str>,
+    pub provider_call_id: Option<String>,
+    /// The text message that it is about: our own id of it.
+    pub notification_id: Option<Uuid>,
     /// Headers worth keeping, without secrets.
     pub headers: Value,
     /// The body as received.
-    pub body: &'a [u8],
+    #[serde(skip)]
+    pub body: Bytes,
     /// How it came.
     pub origin: Origin,
+    /// When it was received, where that is not now.
+    pub received_at: Option<DateTime<Utc>>,
     /// What is to become of it.
-    pub fate: Fate<'a>,
+    pub fate: Fate,
 }
 
 /// What becomes of an event once it is stored.
-#[derive(Debug, Clone, Copy)]
-pub enum Fate<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
     /// The dispatcher takes it.
     Dispatch {
-        /// What it says of the life of its call.
+        /// What it says of the life of its call, or that it is about a text message.
         life: EventKind,
         /// The status it tells, for the workflow's search attribute.
         call_status: Option<CallStatus>,
@@ -54,7 +66,7 @@ pub enum Fate<'a> {
     /// Signed but unusable: kept for people to look at and replay.
     Park {
         /// Why, free of personal data.
-        reason: &'a str,
+        reason: String,
     },
 }
 
@@ -69,65 +81,136 @@ pub enum Appended {
     Conflict,
 }
 
-/// Stores an event. When this returns, the event is on disk.
-pub async fn append(db: &Database, event: &NewEvent<'_>) -> Result<Appended, StoreError> {
+impl NewEvent {
+    /// What makes it one event, across organizations.
+    pub(crate) fn key(&self) -> (Uuid, &str, &str) {
+        (self.organization_id.0, self.provider.as_str(), &self.event_key)
+    }
+
+    /// Hash of its body.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.body).into()
+    }
+}
+
+/// Stores one event. When this returns, it is on disk.
+pub async fn append(db: &Database, event: &NewEvent) -> Result<Appended, StoreError> {
     const OPERATION: &str = "inbox.append";
-    let id = Uuid::now_v7();
-    let sha256: [u8; 32] = Sha256::digest(event.body).into();
-    let call_id = event
-        .provider_call_id
-        .map(|call| CallId::derive(event.organization_id, event.provider, call).0);
-    let (status, life, call_status, reason, dispatch) = match event.fate {
-        Fate::Dispatch { life, call_status } => ("received", life, call_status, None, true),
-        Fate::Keep => ("processed", EventKind::Other, None, None, false),
-        Fate::Park { reason } => ("parked", EventKind::Other, None, Some(reason), false),
-    };
     let mut tx = db.tenant(event.organization_id).await?;
-    let inserted = query!(
+    let appended = insert(&mut tx, &[(event, event.sha256())]).await?;
+    commit(tx, OPERATION).await?;
+    Ok(appended[0])
+}
+
+/// Stores events of any organizations in one transaction. No two may have the same key.
+pub(crate) async fn append_batch(
+    db: &Database,
+    events: &[(&NewEvent, [u8; 32])],
+) -> Result<Vec<Appended>, StoreError> {
+    let mut tx = db.intake().await?;
+    let appended = insert(&mut tx, events).await?;
+    commit(tx, "inbox.append_batch").await?;
+    Ok(appended)
+}
+
+async fn insert(
+    tx: &mut Tx,
+    events: &[(&NewEvent, [u8; 32])],
+) -> Result<Vec<Appended>, StoreError> {
+    const OPERATION: &str = "inbox.insert";
+    macro_rules! column {
+        (|$event:ident| $value:expr) => {
+            &events.iter().map(|($event, _)| $value).collect::<Vec<_>>()
+        };
+    }
+    let ids: Vec<Uuid> = events.iter().map(|_| Uuid::now_v7()).collect();
+    let hashes: Vec<&[u8]> = events.iter().map(|(_, sha256)| &sha256[..]).collect();
+    let touched = query!(
         "insert into inbox (id, organization_id, provider, event_key, event_kind, provider_call_id,
-             call_id, life, call_status, headers, body, body_sha256, origin, status, parked_reason,
-             dispatch_after, processed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-             case when $16 then now() end, case when $14 = 'processed' then now() end)
-         on conflict (organization_id, provider, event_key) do nothing",
-        id,
-        event.organization_id.0,
-        event.provider.as_str(),
-        event.event_key,
-        event.event_kind,
-        event.provider_call_id,
-        call_id,
-        life.as_str(),
-        call_status.map(CallStatus::as_str),
-        event.headers,
-        event.body,
-        &sha256,
-        event.origin.as_str(),
-        status,
-        reason,
-        dispatch,
+             call_id, notification_id, life, call_status, headers, body, body_sha256, origin, status,
+             parked_reason, received_at, dispatch_after, processed_at)
+         select id, organization_id, provider, event_key, event_kind, provider_call_id,
+             call_id, notification_id, life, call_status, headers, body, body_sha256, origin, status,
+             parked_reason, coalesce(received_at, now()),
+             case when status = 'received' then now() end,
+             case when status = 'processed' then now() end
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+             $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::jsonb[], $12::bytea[],
+             $13::bytea[], $14::text[], $15::text[], $16::text[], $17::timestamptz[])
+             as new (id, organization_id, provider, event_key, event_kind, provider_call_id,
+                 call_id, notification_id, life, call_status, headers, body, body_sha256, origin,
+                 status, parked_reason, received_at)
+         on conflict (organization_id, provider, event_key) do update
+             set conflicts = inbox.conflicts + 1
+             where inbox.body_sha256 <> excluded.body_sha256
+         returning id, organization_id, provider, event_key",
+        &ids,
+        column!(|event| event.organization_id.0),
+        column!(|event| event.provider.as_str()) as &[&str],
+        column!(|event| event.event_key.as_str()) as &[&str],
+        column!(|event| event.event_kind.as_str()) as &[&str],
+        column!(|event| event.provider_call_id.as_deref()) as &[Option<&str>],
+        column!(|event| call_id(event)) as &[Option<Uuid>],
+        column!(|event| event.notification_id) as &[Option<Uuid>],
+        column!(|event| event.fate.life().as_str()) as &[&str],
+        column!(|event| event.fate.call_status()) as &[Option<&str>],
+        column!(|event| event.headers.clone()),
+        column!(|event| &event.body[..]) as &[&[u8]],
+        &hashes as &[&[u8]],
+        column!(|event| event.origin.as_str()) as &[&str],
+        column!(|event| event.fate.status()) as &[&str],
+        column!(|event| event.fate.reason()) as &[Option<&str>],
+        column!(|event| event.received_at) as &[Option<DateTime<Utc>>],
     )
-    .execute(&mut *tx)
+    .fetch_all(&mut **tx)
     .await
     .during(OPERATION)?;
-    if inserted.rows_affected() == 1 {
-        commit(tx, OPERATION).await?;
-        return Ok(Appended::New(InboxId(id)));
+    let touched: HashMap<(Uuid, &str, &str), Uuid> = touched
+        .iter()
+        .map(|row| ((row.organization_id, row.provider.as_str(), row.event_key.as_str()), row.id))
+        .collect();
+    let outcome = |(id, (event, _)): (&Uuid, &(&NewEvent, _))| match touched.get(&event.key()) {
+        None => Appended::Duplicate,
+        Some(stored) if stored == id => Appended::New(InboxId(*id)),
+        Some(_) => Appended::Conflict,
+    };
+    Ok(ids.iter().zip(events).map(outcome).collect())
+}
+
+fn call_id(event: &NewEvent) -> Option<Uuid> {
+    let call = event.provider_call_id.as_deref()?;
+    Some(CallId::derive(event.organization_id, event.provider, call).0)
+}
+
+impl Fate {
+    const fn life(&self) -> EventKind {
+        match self {
+            Self::Dispatch { life, .. } => *life,
+            Self::Keep | Self::Park { .. } => EventKind::Other,
+        }
     }
-    let conflicts = query!(
-        "update inbox set conflicts = conflicts + 1
-         where organization_id = $1 and provider = $2 and event_key = $3 and body_sha256 <> $4",
-        event.organization_id.0,
-        event.provider.as_str(),
-        event.event_key,
-        &sha256,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?
-    .rows_affected();
-    commit(tx, OPERATION).await?;
-    Ok(if conflicts == 0 { Appended::Duplicate } else { Appended::Conflict })
+
+    fn call_status(&self) -> Option<&'static str> {
+        match self {
+            Self::Dispatch { call_status, .. } => call_status.map(CallStatus::as_str),
+            Self::Keep | Self::Park { .. } => None,
+        }
+    }
+
+    const fn status(&self) -> &'static str {
+        match self {
+            Self::Dispatch { .. } => "received",
+            Self::Keep => "processed",
+            Self::Park { .. } => "parked",
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Park { reason } => Some(reason),
+            Self::Dispatch { .. } | Self::Keep => None,
+        }
+    }
 }
 
 /// A stored event of a call, as the fold reads it.
@@ -145,6 +228,15 @@ pub struct StoredEvent {
     pub origin: Origin,
 }
 
+/// What the events of a call say together.
+#[derive(Debug)]
+pub struct Folded {
+    /// The facts.
+    pub facts: CallFacts,
+    /// Whether every event could be read; else what the call's row says belongs in the fold.
+    pub is_whole: bool,
+}
+
 /// The usable events of a call, oldest first.
 pub(crate) async fn events_of_call(
     tx: &mut Tx,
@@ -153,7 +245,7 @@ pub(crate) async fn events_of_call(
     const OPERATION: &str = "inbox.events_of_call";
     let rows = query!(
         "select id, life, body, received_at, origin from inbox
-         where call_id = $1 and status in ('received', 'processed') and life <> 'other'
+         where call_id = $1 and status in ('received', 'processed') and life in ('progress', 'ended', 'report')
          order by received_at, id",
         call.0,
     )

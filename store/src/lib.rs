@@ -4,6 +4,7 @@
 //! transaction of [`database::Database::tenant`], which switches to a role that row level security
 //! binds and names the organization; with no organization named, no row shows.
 
+mod audit;
 pub mod calls;
 pub mod counters;
 pub mod credentials;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod finish;
 pub mod inbox;
+pub mod intake;
 pub mod keys;
 pub mod maintenance;
 pub mod notice;
@@ -21,12 +23,16 @@ pub mod notifications;
 pub mod objects;
 pub mod organizations;
 pub mod reads;
+pub mod recorded;
 pub mod recordings;
+pub mod replay;
 pub mod results;
 pub mod sealing;
 pub mod seed;
 pub mod signals;
+pub mod sweeps;
 pub mod transcripts;
+pub mod unread;
 pub mod usage;
 
 pub use database::{Database, Role};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use contract::{
     calls::CallRef,
+    ids::OrganizationId,
     notifications::{Channel, NotificationState},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -203,6 +204,47 @@ pub async fn settle(
         claim,
         state.as_str(),
         provider_id,
+        error,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await
+}
+
+/// What the provider says later of a message that it was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Callback<'a> {
+    /// The provider's id of the message.
+    pub provider_id: &'a str,
+    /// Whether it will not arrive; else the provider has it, or it has arrived.
+    pub is_lost: bool,
+    /// The provider's error code.
+    pub error_code: Option<&'a str>,
+}
+
+/// Settles a text message by its status callback, above all one in doubt.
+///
+/// Callbacks come in any order and more than once: a loss is final, and the rest only says that the
+/// provider has the message. One about another message of the provider's changes nothing.
+pub async fn called_back(
+    db: &Database,
+    organization: OrganizationId,
+    notification: Uuid,
+    callback: Callback<'_>,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "notifications.called_back";
+    let error = format!("twilio.callback: {}", callback.error_code.unwrap_or("not delivered"));
+    let mut tx = db.tenant(organization).await?;
+    query!(
+        "update notifications set provider_id = $2, settled_at = now(),
+             state = case when $3 then 'failed' else 'sent' end,
+             error = case when $3 then $4 end
+         where id = $1 and channel = 'sms' and coalesce(provider_id, $2) = $2
+             and (state in ('pending', 'sending', 'unknown') or (state = 'sent' and $3))",
+        notification,
+        callback.provider_id,
+        callback.is_lost,
         error,
     )
     .execute(&mut *tx)

@@ -12,8 +12,8 @@ pub struct Recording {
     pub provider: Provider,
     /// The provider's id of the call.
     pub provider_call_id: String,
-    /// Where the provider said it lies.
-    pub source_url: String,
+    /// Where the provider said it lies; the first is tried first.
+    pub urls: Vec<String>,
     /// What is stored already.
     pub stored: Option<ArchivedRecording>,
 }
@@ -23,7 +23,7 @@ pub async fn get(db: &Database, call: CallRef) -> Result<Option<Recording>, Stor
     const OPERATION: &str = "recordings.get";
     let mut tx = db.tenant(call.organization_id).await?;
     let row = query!(
-        "select c.provider, c.provider_call_id, r.source_url, r.status, r.bytes, r.sha256
+        "select c.provider, c.provider_call_id, r.source_url, r.other_urls, r.status, r.bytes, r.sha256
          from call_recordings r
          join calls c on c.id = r.call_id and c.created_at = r.call_created_at
          where r.call_id = $1 and c.created_at = $2",
@@ -45,7 +45,7 @@ pub async fn get(db: &Database, call: CallRef) -> Result<Option<Recording>, Stor
     Ok(Some(Recording {
         provider: word(OPERATION, &row.provider)?,
         provider_call_id: row.provider_call_id,
-        source_url: row.source_url,
+        urls: std::iter::once(row.source_url).chain(row.other_urls).collect(),
         stored,
     }))
 }

@@ -1,8 +1,8 @@
 //! A demo organization, for `postcall dev` and for tests.
 
-use contract::ids::OrganizationId;
+use contract::{call::Provider, ids::OrganizationId};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection, PgConnection, query};
 use uuid::Uuid;
 
@@ -24,16 +24,30 @@ pub struct NewOrganization<'a> {
     pub settings: &'a Settings,
     /// Its API key in clear; only its hash is stored.
     pub api_key: &'a SecretString,
-    /// The secret that Vapi's webhooks prove themselves with.
-    pub vapi_secret: &'a SecretString,
+    /// The secrets that providers prove themselves with.
+    pub credentials: &'a [ProviderCredentials<'a>],
     /// The provider's assistant that its calls are made by.
     pub vapi_assistant_id: Option<&'a str>,
     /// An endpoint that gets `call.completed` and `call.failed`, and its secret.
     pub endpoint: Option<(&'a str, &'a SecretString)>,
 }
 
+/// Credentials for one provider.
+#[derive(Debug)]
+pub struct ProviderCredentials<'a> {
+    /// Whose they are.
+    pub provider: Provider,
+    /// The secret of its webhooks.
+    pub secret: &'a SecretString,
+    /// Key of its API, where that is not the secret.
+    pub api_key: Option<&'a SecretString>,
+    /// Public settings; they stay where there are some already.
+    pub settings: Value,
+}
+
 /// Writes an organization with its key, secrets and endpoint. Needs the owner's connection.
-/// What is there already stays, but for secrets and endpoint URL, which are written anew.
+/// What is there already stays, but for secrets, providers' keys and endpoint URL, which are
+/// written anew.
 pub async fn organization(
     admin_url: &SecretString,
     sealer: &Sealer,
@@ -71,19 +85,9 @@ pub async fn organization(
     .execute(&mut *tx)
     .await
     .during(OPERATION)?;
-    let secret = new.vapi_secret.expose_secret().as_bytes();
-    let settings: Value = json!({});
-    query!(
-        "insert into provider_credentials (organization_id, provider, secret, settings)
-         values ($1, 'vapi', $2, $3)
-         on conflict (organization_id, provider) do update set secret = excluded.secret",
-        new.id.0,
-        sealer.seal(credentials::place(new.id, "secret"), secret)?,
-        settings,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
+    for credentials in new.credentials {
+        provider_credentials(&mut tx, sealer, new.id, credentials).await?;
+    }
     if let Some(assistant) = new.vapi_assistant_id {
         query!(
             "insert into assistants (id, organization_id, name, provider, provider_assistant_id)
@@ -101,6 +105,32 @@ pub async fn organization(
         endpoint(&mut tx, sealer, new.id, url, secret).await?;
     }
     tx.commit().await.during(OPERATION)
+}
+
+async fn provider_credentials(
+    tx: &mut sqlx::PgTransaction<'_>,
+    sealer: &Sealer,
+    organization: OrganizationId,
+    new: &ProviderCredentials<'_>,
+) -> Result<(), StoreError> {
+    let seal = |column, secret: &SecretString| {
+        sealer.seal(credentials::place(organization, column), secret.expose_secret().as_bytes())
+    };
+    query!(
+        "insert into provider_credentials (organization_id, provider, secret, api_key, settings)
+         values ($1, $2, $3, $4, $5)
+         on conflict (organization_id, provider) do update
+             set secret = excluded.secret, api_key = excluded.api_key",
+        organization.0,
+        new.provider.as_str(),
+        seal("secret", new.secret)?,
+        new.api_key.map(|key| seal("api_key", key)).transpose()?,
+        new.settings,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("seed.provider_credentials")
 }
 
 /// The organization's one seeded endpoint; its id is the organization's own.

@@ -2,6 +2,7 @@
 
 mod call_rows;
 pub mod calls;
+pub mod inbox;
 pub mod recordings;
 pub mod results;
 pub mod search;
