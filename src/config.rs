@@ -20,6 +20,7 @@ const OWN: &[&str] = &[
     "POSTCALL_ENCRYPTION_KEY",
     "POSTCALL_FAULTS",
     "POSTCALL_FAULTS_LOG",
+    "POSTCALL_INBOX_GROUP",
     "POSTCALL_INSTALL",
     "POSTCALL_LISTEN",
     "POSTCALL_LOG",
@@ -28,6 +29,8 @@ const OWN: &[&str] = &[
     "POSTCALL_RECORDING_MAX_BYTES",
     "POSTCALL_REPORT_GRACE_SECONDS",
     "POSTCALL_SMS_LOOK_UP_SECONDS",
+    "POSTCALL_SPOOL_DIR",
+    "POSTCALL_SPOOL_MAX_BYTES",
     "POSTCALL_STORAGE_URL",
     "POSTCALL_TASK_QUEUES",
     "POSTCALL_WORKER_LISTEN",
@@ -85,6 +88,14 @@ pub struct Config {
     pub storage_options: Hidden<std::collections::HashMap<String, String>>,
     /// `POSTCALL_ALLOW_LOOPBACK`: webhooks and recordings may be on this machine.
     pub allow_loopback: bool,
+    /// `POSTCALL_PUBLIC_URL`: what providers call; Twilio signs it. Without a slash at the end.
+    pub public_url: Option<String>,
+    /// `POSTCALL_SPOOL_DIR`: where webhooks lie while Postgres is down.
+    pub spool_dir: std::path::PathBuf,
+    /// `POSTCALL_SPOOL_MAX_BYTES`: how many bytes of them at most.
+    pub spool_max_bytes: u64,
+    /// `POSTCALL_INBOX_GROUP`: most webhooks in one commit.
+    pub inbox_group: usize,
     /// `POSTCALL_TASK_QUEUES`: which queues this worker serves.
     pub task_queues: Vec<String>,
     /// `POSTCALL_REPORT_GRACE_SECONDS`: how long an ended call waits for its report.
@@ -117,6 +128,10 @@ pub struct ProviderConfig {
     pub vapi_api_key: Option<SecretString>,
     /// `VAPI_WEBHOOK_SECRET`: for organizations without a secret of their own.
     pub vapi_webhook_secret: Option<SecretString>,
+    /// `RETELL_BASE_URL`.
+    pub retell_base_url: String,
+    /// `RETELL_API_KEY`: for organizations without a key of their own.
+    pub retell_api_key: Option<SecretString>,
     /// `TWILIO_BASE_URL`.
     pub twilio_base_url: String,
     /// `TWILIO_ACCOUNT_SID`, `TWILIO_AUTH_TOKEN`, `TWILIO_PHONE_NUMBER`.
@@ -197,6 +212,14 @@ impl Config {
             storage_url: vars.storage_url()?,
             storage_options: Hidden(vars.storage_options()),
             allow_loopback: vars.flag("POSTCALL_ALLOW_LOOPBACK")?,
+            public_url: vars.public_url()?,
+            spool_dir: vars.parse("POSTCALL_SPOOL_DIR", "spool", "a folder")?,
+            spool_max_bytes: vars.parse(
+                "POSTCALL_SPOOL_MAX_BYTES",
+                "1073741824",
+                "a number of bytes",
+            )?,
+            inbox_group: vars.parse("POSTCALL_INBOX_GROUP", "64", "a number of webhooks")?,
             task_queues: vars.task_queues()?,
             report_grace: vars.seconds("POSTCALL_REPORT_GRACE_SECONDS", "60")?,
             sms_look_up: vars.seconds("POSTCALL_SMS_LOOK_UP_SECONDS", "20")?,
@@ -326,6 +349,19 @@ impl Vars {
         }
     }
 
+    /// Twilio signs the very URL that it calls, so this is never taken from a request.
+    fn public_url(&self) -> Result<Option<String>, ConfigError> {
+        const NAME: &str = "POSTCALL_PUBLIC_URL";
+        let Some(text) = self.get(NAME) else { return Ok(None) };
+        let is_base = Url::parse(text).is_ok_and(|url| {
+            ["https", "http"].contains(&url.scheme()) && url.query().is_none()
+        });
+        if !is_base {
+            return Err(wrong(NAME, "it must be https://host, without a query".to_owned()));
+        }
+        Ok(Some(text.trim_end_matches('/').to_owned()))
+    }
+
     fn sealer(&self) -> Result<Sealer, ConfigError> {
         const NAME: &str = "POSTCALL_ENCRYPTION_KEY";
         let text = self.get(NAME).ok_or(ConfigError::Missing {
@@ -409,6 +445,8 @@ impl Vars {
             vapi_base_url: text("VAPI_BASE_URL", "https://api.vapi.ai"),
             vapi_api_key: self.secret("VAPI_API_KEY"),
             vapi_webhook_secret: self.secret("VAPI_WEBHOOK_SECRET"),
+            retell_base_url: text("RETELL_BASE_URL", "https://api.retellai.com"),
+            retell_api_key: self.secret("RETELL_API_KEY"),
             twilio_base_url: text("TWILIO_BASE_URL", "https://api.twilio.com"),
             twilio: twilio(),
             resend_base_url: text("RESEND_BASE_URL", "https://api.resend.com"),

@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dev;
+pub mod http_server;
 pub mod receiver;
 pub mod serve;
 pub mod telemetry;

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     config::Config,
-    receiver::{self, Receiver},
+    http_server,
+    receiver::{self, Fallbacks, Receiver, Setup},
     telemetry,
 };
 
@@ -38,9 +39,8 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let events = Listener::new(&config.database_url, EVENTS, EVENTS_POLL);
     let live = api::live::Live::start(events, stopping.clone());
     let health = api::health::Health::new(db.clone(), counters);
-    let state = api::ApiState::new(db, objects, live, health, config.sealer.derive("api cursor"));
-    let fallback = config.providers.vapi_webhook_secret.clone();
-    let receiver = Receiver::new(receiver_db, config.sealer.clone(), fallback);
+    let state = api::ApiState::new(db, objects, live, health, config.sealer.clone());
+    let receiver = Receiver::start(receiver_setup(&config, receiver_db))?;
     let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));
     let routes = api::router(state, others);
     let listener = tokio::net::TcpListener::bind(config.listen).await;
@@ -54,15 +54,32 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
             stopping.cancel();
         }
     };
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(stopped).into_future();
+    let serving = http_server::serve(listener, routes, stopped);
     let deadline = async {
         drop(stop.wait_for(|stop| *stop).await);
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        served = serving => served.context("HTTP server")?,
+        () = serving => {}
         () = deadline => tracing::warn!("requests in progress are cut"),
     }
     tracing::info!("serve stops");
     Ok(())
+}
+
+fn receiver_setup(config: &Config, db: Database) -> Setup {
+    let providers = &config.providers;
+    Setup {
+        db,
+        sealer: config.sealer.clone(),
+        fallbacks: Fallbacks {
+            vapi: providers.vapi_webhook_secret.clone(),
+            retell: providers.retell_api_key.clone(),
+            twilio: providers.twilio.as_ref().map(|(_, token, _)| token.clone()),
+        },
+        public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen)),
+        spool_dir: config.spool_dir.clone(),
+        spool_max_bytes: config.spool_max_bytes,
+        inbox_group: config.inbox_group,
+    }
 }

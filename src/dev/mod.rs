@@ -203,7 +203,7 @@ async fn start_roles(
     client: &ClientConfig,
     places: &SearchPlaces,
 ) -> anyhow::Result<Vec<Role>> {
-    let environment = environment(state, secrets, client);
+    let environment = environment(state, secrets, data_dir, client);
     let program = std::env::current_exe().context("own binary")?;
     let mut roles = Vec::new();
     for name in ["serve", "worker"] {
@@ -234,6 +234,7 @@ async fn answers(url: &str) -> bool {
 fn environment(
     state: &DevState,
     secrets: &DemoSecrets,
+    data_dir: &std::path::Path,
     client: &ClientConfig,
 ) -> BTreeMap<String, String> {
     let fakes = &state.fakes_url;
@@ -249,9 +250,11 @@ fn environment(
         ("TEMPORAL_NAMESPACE", state.temporal_namespace.clone()),
         ("POSTCALL_ENCRYPTION_KEY", secrets.encryption_key().expose_secret().to_owned()),
         ("POSTCALL_STORAGE_URL", state.storage_url.clone()),
+        ("POSTCALL_SPOOL_DIR", data_dir.join("spool").display().to_string()),
         ("POSTCALL_ALLOW_LOOPBACK", "1".to_owned()),
     ];
     let defaults = [
+        ("POSTCALL_PUBLIC_URL", state.api_url.clone()),
         ("POSTCALL_SMS_LOOK_UP_SECONDS", "2".to_owned()),
         ("POSTCALL_REPORT_GRACE_SECONDS", "10".to_owned()),
         ("VAPI_BASE_URL", format!("{fakes}/vapi")),

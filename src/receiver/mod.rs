@@ -1,40 +1,87 @@
 //! Webhooks in: verify the raw bytes, append to the inbox, answer.
 //!
-//! Deliberately absent: Temporal and Redis. An acknowledgement needs Postgres only.
+//! Deliberately absent: Temporal and Redis. An acknowledgement needs Postgres only, and while that
+//! is down the spool.
 
+mod budget;
+mod drain;
+mod keep;
+mod limits;
+mod request;
+mod retell;
 mod secrets;
+mod spool;
+mod twilio;
 mod vapi;
 
-use std::time::Duration;
+use std::path::PathBuf;
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, response::IntoResponse};
-use secrecy::SecretString;
-use store::{Database, sealing::Sealer, signals::Teller};
-use tower_http::timeout::TimeoutLayer;
+use anyhow::Context;
+use axum::{
+    Router,
+    http::{StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use store::{Database, intake::Intake, sealing::Sealer, signals::Teller};
 
-pub use secrets::Secrets;
+use self::{budget::Budget, keep::Keeper, limits::Limits, secrets::Secrets, spool::Spool};
 
-/// A report of a call of an hour has about 1 MB; nothing honest is ten times that.
-const MAX_BODY: usize = 10 * 1024 * 1024;
-/// Vapi gives up after 20 s; what takes longer is shed before that.
-const TIMEOUT: Duration = Duration::from_secs(12);
+pub use secrets::Fallbacks;
+
+/// Commits of the inbox at once. Two keep the disk busy while one is being prepared; more only
+/// make smaller groups.
+const WRITERS: usize = 3;
 
 /// What the receivers need.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Receiver {
+    secrets: Secrets,
+    keeper: Keeper,
+    limits: Limits,
+    budget: Budget,
+    public_url: String,
+}
+
+/// How a receiver is set up.
+#[derive(Debug)]
+pub struct Setup {
     /// A pool of its own, so that a busy API cannot hold up an acknowledgement.
     pub db: Database,
-    /// Secrets of organizations, remembered for a short time.
-    pub secrets: Secrets,
-    /// Wakes the dispatcher.
-    pub inbox: Teller,
+    /// Opens the organizations' secrets.
+    pub sealer: Sealer,
+    /// Secrets for organizations without their own.
+    pub fallbacks: Fallbacks,
+    /// What providers call, without a slash at the end.
+    pub public_url: String,
+    /// Where webhooks lie while Postgres is down.
+    pub spool_dir: PathBuf,
+    /// Most bytes of them.
+    pub spool_max_bytes: u64,
+    /// Most webhooks in one commit.
+    pub inbox_group: usize,
 }
 
 impl Receiver {
-    /// A receiver over its own pool.
-    pub fn new(db: Database, sealer: Sealer, vapi_fallback: Option<SecretString>) -> Self {
-        let inbox = Teller::start(&db, store::signals::INBOX);
-        Self { secrets: Secrets::new(db.clone(), sealer, vapi_fallback), db, inbox }
+    /// A receiver, with its writers and the task that empties the spool.
+    ///
+    /// # Errors
+    /// When the spool's folder cannot be used.
+    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+        let Setup { db, sealer, fallbacks, public_url, .. } = setup;
+        let folder = setup.spool_dir;
+        let spool = Spool::open(folder.clone(), setup.spool_max_bytes)
+            .with_context(|| format!("POSTCALL_SPOOL_DIR {}", folder.display()))?;
+        let intake = Intake::start(&db, WRITERS, setup.inbox_group);
+        let teller = Teller::start(&db, store::signals::INBOX);
+        let keeper = Keeper::new(intake, spool, teller);
+        tokio::spawn(drain::keep_draining(keeper.clone(), db.clone(), folder));
+        Ok(Self {
+            secrets: Secrets::new(db, sealer, fallbacks),
+            keeper,
+            limits: Limits::default(),
+            budget: Budget::default(),
+            public_url,
+        })
     }
 }
 
@@ -42,19 +89,19 @@ impl Receiver {
 pub fn router(receiver: Receiver) -> Router {
     Router::new()
         .merge(vapi::router())
+        .merge(retell::router())
+        .merge(twilio::router())
         .with_state(receiver)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
 }
 
 /// The one answer to every request that does not prove itself: an unknown organization looks like a
 /// wrong secret.
-fn unauthorized() -> axum::response::Response {
+fn unauthorized() -> Response {
     (StatusCode::UNAUTHORIZED, "the request is not signed by a known secret\n").into_response()
 }
 
 /// Not stored, so not acknowledged: the provider may try again.
-fn unavailable() -> axum::response::Response {
-    let retry = [(axum::http::header::RETRY_AFTER, "5")];
+fn unavailable() -> Response {
+    let retry = [(RETRY_AFTER, "5")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, "not stored; try again\n").into_response()
 }

@@ -26,7 +26,7 @@ use store::{
     calls::{self, CallIdentity, Opened},
     counters::Counters,
     deliveries, dispatch,
-    dispatch::DueEvent,
+    dispatch::{DueEvent, UnreadEvent},
     events,
     signals::{self, Listener, Teller},
 };
@@ -37,7 +37,7 @@ use temporalio_client::{
 use tokio::sync::watch;
 use workflows::{CallProcessing, WebhookDelivery};
 
-use super::Room;
+use super::{Room, unread};
 use crate::{config::Config, temporal};
 
 /// Events claimed at once.
@@ -120,15 +120,28 @@ impl Dispatcher {
     async fn batch(&self) -> Result<usize, StoreError> {
         let due = dispatch::claim(&self.db, BATCH, LEASE).await?;
         let claimed = due.len();
+        stream::iter(due.unread)
+            .for_each_concurrent(AT_ONCE, |event| self.read_anew(event))
+            .await;
         // Events of one call in their order, calls side by side.
         let mut calls: BTreeMap<CallId, Vec<DueEvent>> = BTreeMap::new();
-        for event in due {
+        for event in due.of_calls {
             calls.entry(event.call_id).or_default().push(event);
         }
         stream::iter(calls.into_values())
             .for_each_concurrent(AT_ONCE, |events| self.dispatch_call(events))
             .await;
         Ok(claimed)
+    }
+
+    async fn read_anew(&self, event: UnreadEvent) {
+        let Err(error) = unread::read(&self.db, event).await else { return };
+        metrics::counter!("postcall_dispatch_failures_total").increment(1);
+        if error.can_retry() {
+            tracing::warn!(%error, "an event comes up again when its lease ends");
+        } else {
+            self.park(&[event.inbox_id], &error).await;
+        }
     }
 
     async fn dispatch_call(&self, events: Vec<DueEvent>) {
@@ -315,7 +328,7 @@ impl Dispatcher {
 
 const fn rank(life: EventKind) -> u8 {
     match life {
-        EventKind::Other => 0,
+        EventKind::Other | EventKind::Message => 0,
         EventKind::Progress => 1,
         EventKind::Ended => 2,
         EventKind::Report => 3,

@@ -3,6 +3,7 @@
 mod counters;
 mod dispatcher;
 mod registration;
+mod unread;
 
 use std::time::Duration;
 

@@ -1,20 +1,22 @@
 //! Which task queue runs which workflows and activities.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use activities::{
     CallActivities, ExtractionActivities, MaintenanceActivities, NotificationActivities,
-    RecordingActivities, WebhookActivities,
+    RecordingActivities, SweepActivities, WebhookActivities,
 };
 use anyhow::{Context, anyhow};
 use contract::{
+    call::Provider,
     ids::OrganizationId,
     names::{CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
 };
 use providers::{
-    egress::Egress, model::ModelClient, recording::RecordingSource, resend::ResendClient,
+    egress::Egress, model::ModelClient, recording::{Access, Bases, RecordingSource}, resend::ResendClient,
     supabase::Broadcaster, twilio::TwilioClient, webhook_out::WebhookSender,
 };
+use secrecy::SecretString;
 use store::{Database, counters::Counters, objects::Objects, signals, signals::Teller};
 use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
@@ -26,9 +28,9 @@ use temporalio_sdk::{
     },
 };
 use tokio::sync::{mpsc, watch};
-use workflows::{CallProcessing, PartitionMaintenance, WebhookDelivery};
+use workflows::{CallProcessing, PartitionMaintenance, ProviderSweep, WebhookDelivery};
 
-use crate::config::Config;
+use crate::config::{Config, ProviderConfig};
 
 /// Calls whose state stays in memory between two of their tasks.
 const CACHED_WORKFLOWS: usize = 1000;
@@ -56,6 +58,7 @@ pub struct Room {
     notifications: NotificationActivities,
     webhooks: WebhookActivities,
     maintenance: MaintenanceActivities,
+    sweep: SweepActivities,
     pub(super) counters: Counters,
     pub(super) events: Teller,
 }
@@ -85,12 +88,12 @@ impl Room {
             .map(|(key, model)| ModelClient::new(&providers.openai_base_url, key.clone(), model));
         let supabase =
             providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
-        let source = RecordingSource::new(
-            egress,
-            &providers.vapi_base_url,
-            providers.vapi_api_key.clone(),
-            config.recording_max_bytes,
-        )?;
+        let bases = Bases {
+            vapi: &providers.vapi_base_url,
+            retell: &providers.retell_base_url,
+            twilio: &providers.twilio_base_url,
+        };
+        let source = RecordingSource::new(egress, bases, config.recording_max_bytes)?;
         let objects = Objects::new(&config.storage_url, config.storage_options.0.clone())?;
         let db = db.clone();
         let sealer = config.sealer.clone();
@@ -105,6 +108,8 @@ impl Room {
             },
             recordings: RecordingActivities {
                 db: db.clone(),
+                sealer: sealer.clone(),
+                fallbacks: own_accounts(providers),
                 source,
                 objects,
                 faults: faults.clone(),
@@ -120,15 +125,24 @@ impl Room {
                 twilio: twilio.transpose()?,
                 resend: resend.transpose()?,
                 look_up_after: config.sms_look_up,
+                public_url: config.public_url.clone(),
                 faults: faults.clone(),
             },
             webhooks: WebhookActivities {
                 db: db.clone(),
-                sealer,
+                sealer: sealer.clone(),
                 sender: WebhookSender::new(egress)?,
                 faults,
             },
-            maintenance: MaintenanceActivities { db },
+            maintenance: MaintenanceActivities { db: db.clone() },
+            sweep: SweepActivities {
+                vapi_base_url: providers.vapi_base_url.clone(),
+                retell_base_url: providers.retell_base_url.clone(),
+                twilio_base_url: providers.twilio_base_url.clone(),
+                inbox: Teller::start(&db, signals::INBOX),
+                db,
+                sealer,
+            },
             counters,
             events,
         };
@@ -170,11 +184,28 @@ impl Room {
                 .register_activities(self.webhooks.clone()),
             MAINTENANCE_QUEUE => options
                 .register_workflow::<PartitionMaintenance>()?
-                .register_activities(self.maintenance.clone()),
+                .register_workflow::<ProviderSweep>()?
+                .register_activities(self.maintenance.clone())
+                .register_activities(self.sweep.clone()),
             other => return Err(anyhow!("no task queue {other}")),
         };
         Ok(options.build())
     }
+}
+
+/// The installation's own accounts, for organizations without.
+fn own_accounts(providers: &ProviderConfig) -> BTreeMap<Provider, Access> {
+    let key = |key: &SecretString| Access { account: String::new(), api_key: key.clone() };
+    let twilio = |(account, token, _): &(String, SecretString, String)| Access {
+        account: account.clone(),
+        api_key: token.clone(),
+    };
+    let accounts = [
+        (Provider::Vapi, providers.vapi_api_key.as_ref().map(key)),
+        (Provider::Retell, providers.retell_api_key.as_ref().map(key)),
+        (Provider::Twilio, providers.twilio.as_ref().map(twilio)),
+    ];
+    accounts.into_iter().filter_map(|(provider, access)| Some((provider, access?))).collect()
 }
 
 /// Runs a queue's worker on a thread of its own: workflow code is not `Send`, and a flood in one
