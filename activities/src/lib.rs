@@ -16,6 +16,7 @@ mod message;
 mod notifications;
 mod recording;
 mod rules;
+mod sweep;
 
 pub use calls::CallActivities;
 pub use delivery::WebhookActivities;
@@ -24,3 +25,4 @@ pub use fold::fold;
 pub use maintenance::MaintenanceActivities;
 pub use notifications::NotificationActivities;
 pub use recording::RecordingActivities;
+pub use sweep::SweepActivities;

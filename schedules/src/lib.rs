@@ -1,55 +1,108 @@
-//! The list of Temporal Schedules, and how to make the server equal to it.
+//! The list of Temporal Schedules, how to make the server equal to it, and how to run one now.
 //!
 //! A schedule's action gets no date: the workflow takes it from `TemporalScheduledStartTime`, so
 //! that backfills work.
 
+mod run;
+
 use std::time::Duration;
 
-use contract::{maintenance::EnsurePartitions, names::MAINTENANCE_QUEUE};
-use futures::StreamExt;
+use contract::{
+    call::Provider,
+    maintenance::EnsurePartitions,
+    names::MAINTENANCE_QUEUE,
+    sweep::{ProviderSwept, SweepProvider, SweepTiming},
+};
 use temporalio_client::{
     Client, RpcOptions,
     schedules::{
-        CreateScheduleOptions, DeleteScheduleOptions, ListSchedulesOptions, ScheduleAction,
-        ScheduleError, ScheduleOverlapPolicy, ScheduleSpec,
+        CreateScheduleOptions, DeleteScheduleOptions, ScheduleAction, ScheduleError,
+        ScheduleOverlapPolicy, ScheduleSpec,
     },
     tonic::Code,
 };
-use workflows::PartitionMaintenance;
+use workflows::{PartitionMaintenance, ProviderSweep};
 
-/// A run that was missed for longer than this is not caught up with; the next one does its work.
-const CATCH_UP: Duration = Duration::from_secs(24 * 3600);
-/// A schedule that is ours, so that ours alone are compared with the list.
-const PREFIX: &str = "postcall-";
+pub use run::{Run, RunError, Triggered, trigger};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Installations everywhere would else ask a provider at the same second.
+const SWEEP_JITTER: Duration = Duration::from_secs(60);
 
 /// One schedule as it should be.
 struct Wanted {
     id: &'static str,
+    /// In UTC.
     cron: &'static str,
+    /// Each run is late by a random time up to this.
+    jitter: Duration,
+    /// A run that was missed for longer than this is not caught up with; the next one does its work.
+    catch_up: Duration,
     what: &'static str,
     action: fn() -> ScheduleAction,
 }
 
 /// Every schedule of postcall.
-const ALL: &[Wanted] = &[Wanted {
-    id: "postcall-partition-maintenance",
-    cron: "17 3 * * *",
-    what: "monthly partitions, three months ahead",
-    action: || {
-        ScheduleAction::start_workflow(
-            PartitionMaintenance::run,
-            EnsurePartitions { months_ahead: 3 },
-            MAINTENANCE_QUEUE,
-            "partition-maintenance",
-        )
+const ALL: &[Wanted] = &[
+    Wanted {
+        id: "partition-maintenance",
+        cron: "17 3 * * *",
+        jitter: Duration::ZERO,
+        catch_up: HOUR.saturating_mul(24),
+        what: "monthly partitions, three months ahead",
+        action: || {
+            ScheduleAction::start_workflow(
+                PartitionMaintenance::run,
+                EnsurePartitions { months_ahead: 3 },
+                MAINTENANCE_QUEUE,
+                "partition-maintenance",
+            )
+        },
     },
-}];
+    Wanted {
+        id: "provider-sweep-vapi",
+        cron: "*/10 * * * *",
+        jitter: SWEEP_JITTER,
+        catch_up: HOUR,
+        what: "calls at Vapi that webhooks did not tell of",
+        action: || sweep(Provider::Vapi, "provider-sweep-vapi"),
+    },
+    Wanted {
+        id: "provider-sweep-retell",
+        cron: "3-59/10 * * * *",
+        jitter: SWEEP_JITTER,
+        catch_up: HOUR,
+        what: "calls at Retell that webhooks did not tell of",
+        action: || sweep(Provider::Retell, "provider-sweep-retell"),
+    },
+    Wanted {
+        id: "provider-sweep-twilio",
+        cron: "6-59/10 * * * *",
+        jitter: SWEEP_JITTER,
+        catch_up: HOUR,
+        what: "calls at Twilio that webhooks did not tell of",
+        action: || sweep(Provider::Twilio, "provider-sweep-twilio"),
+    },
+];
+
+/// Ids that older releases used: deleted where they are found. Others' schedules stay.
+const RETIRED: &[&str] = &["postcall-partition-maintenance"];
+
+fn sweep(provider: Provider, workflow_id: &str) -> ScheduleAction {
+    let input = SweepProvider {
+        provider,
+        after: None,
+        so_far: ProviderSwept::default(),
+        timing: SweepTiming::default(),
+    };
+    ScheduleAction::start_workflow(ProviderSweep::run, input, MAINTENANCE_QUEUE, workflow_id)
+}
 
 /// A schedule that could not be made as it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("schedule {id}: {problem}")]
 pub struct ApplyError {
-    id: String,
+    id: &'static str,
     #[source]
     problem: ScheduleError,
 }
@@ -72,15 +125,15 @@ pub enum Applied {
 pub async fn apply(client: &Client) -> Result<Vec<(String, Applied)>, ApplyError> {
     let mut applied = Vec::new();
     for wanted in ALL {
-        let done = apply_one(client, wanted).await.map_err(|problem| fail(wanted.id, problem))?;
+        let done = apply_one(client, wanted).await.map_err(fail(wanted.id))?;
         applied.push((wanted.id.to_owned(), done));
     }
-    for id in ours(client).await? {
-        if !ALL.iter().any(|wanted| wanted.id == id) {
-            let handle = client.get_schedule_handle(id.as_str());
-            let deleted = handle.delete(DeleteScheduleOptions::default()).await;
-            deleted.map_err(|problem| fail(&id, problem))?;
-            applied.push((id, Applied::Deleted));
+    for id in RETIRED {
+        let handle = client.get_schedule_handle(*id);
+        match handle.delete(DeleteScheduleOptions::default()).await {
+            Ok(()) => applied.push(((*id).to_owned(), Applied::Deleted)),
+            Err(ScheduleError::Rpc(status)) if status.code() == Code::NotFound => {}
+            Err(problem) => return Err(fail(id)(problem)),
         }
     }
     Ok(applied)
@@ -92,10 +145,9 @@ pub fn list() -> impl Iterator<Item = (&'static str, &'static str, &'static str)
 }
 
 async fn apply_one(client: &Client, wanted: &'static Wanted) -> Result<Applied, ScheduleError> {
-    let spec = || ScheduleSpec::builder().cron_strings(vec![wanted.cron.to_owned()]).build();
     let options = CreateScheduleOptions::builder()
         .action((wanted.action)())
-        .spec(spec())
+        .spec(wanted.spec())
         .overlap_policy(ScheduleOverlapPolicy::Skip)
         .note(wanted.what)
         .build();
@@ -108,7 +160,11 @@ async fn apply_one(client: &Client, wanted: &'static Wanted) -> Result<Applied, 
     handle
         .update(
             move |update| {
-                update.set_spec(spec()).set_action((wanted.action)()).set_catchup_window(CATCH_UP);
+                update
+                    .set_spec(wanted.spec())
+                    .set_action((wanted.action)())
+                    .set_overlap_policy(ScheduleOverlapPolicy::Skip)
+                    .set_catchup_window(wanted.catch_up);
             },
             RpcOptions::default(),
         )
@@ -116,18 +172,36 @@ async fn apply_one(client: &Client, wanted: &'static Wanted) -> Result<Applied, 
     Ok(done)
 }
 
-async fn ours(client: &Client) -> Result<Vec<String>, ApplyError> {
-    let mut listed = client.list_schedules(ListSchedulesOptions::default());
-    let mut ids = Vec::new();
-    while let Some(schedule) = listed.next().await {
-        let id = schedule.map_err(|problem| fail("list", problem))?.schedule_id().to_owned();
-        if id.starts_with(PREFIX) {
-            ids.push(id);
-        }
+impl Wanted {
+    fn spec(&self) -> ScheduleSpec {
+        let spec = ScheduleSpec::builder().cron_strings(vec![self.cron.to_owned()]);
+        let jitter = Some(self.jitter).filter(|jitter| !jitter.is_zero());
+        spec.maybe_jitter(jitter).build()
     }
-    Ok(ids)
 }
 
-fn fail(id: &str, problem: ScheduleError) -> ApplyError {
-    ApplyError { id: id.to_owned(), problem }
+fn fail(id: &'static str) -> impl FnOnce(ScheduleError) -> ApplyError {
+    move |problem| ApplyError { id, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_none_of_them_is_retired() {
+        let ids: BTreeSet<&str> = list().map(|(id, ..)| id).collect();
+        assert_eq!(ids.len(), ALL.len());
+        assert!(RETIRED.iter().all(|id| !ids.contains(id)));
+    }
+
+    #[test]
+    fn every_provider_is_swept() {
+        for provider in Provider::ALL {
+            let id = format!("provider-sweep-{provider}");
+            assert!(list().any(|(wanted, ..)| wanted == id), "{id}");
+        }
+    }
 }

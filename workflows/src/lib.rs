@@ -7,6 +7,7 @@
 
 pub mod call_processing;
 pub mod partition_maintenance;
+pub mod provider_sweep;
 pub mod webhook_delivery;
 
 mod policy;
@@ -14,4 +15,5 @@ mod steps;
 
 pub use call_processing::CallProcessing;
 pub use partition_maintenance::PartitionMaintenance;
+pub use provider_sweep::ProviderSweep;
 pub use webhook_delivery::WebhookDelivery;

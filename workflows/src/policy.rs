@@ -5,8 +5,8 @@ use std::time::Duration;
 use contract::names::WEBHOOK_DELIVERY_QUEUE;
 use temporalio_common::error::IncomingError;
 use temporalio_workflow::{
-    ActivityExecutionError, ActivityOptions, ChildWorkflowOptions, LocalActivityOptions,
-    ParentClosePolicy, RetryPolicy,
+    ActivityCloseTimeouts, ActivityExecutionError, ActivityOptions, ChildWorkflowOptions,
+    LocalActivityOptions, ParentClosePolicy, RetryPolicy,
 };
 
 /// A worker that has not been heard of for so long is taken for dead.
@@ -65,6 +65,26 @@ pub(crate) fn extraction() -> ActivityOptions {
     options.heartbeat_timeout = Some(HEARTBEAT);
     options.summary = Some("find what was agreed".to_owned());
     options
+}
+
+/// One organization's calls at one provider. Three attempts bridge a short outage of the provider;
+/// after a longer one the next run, ten minutes later, begins where this one did. Both limits hold
+/// also where the provider asks for a longer wait: the others' sweeps must not stand still for it.
+pub(crate) fn sweep() -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(5))
+        .backoff_coefficient(3.0)
+        .maximum_interval(Duration::from_secs(60))
+        .maximum_attempts(3)
+        .build();
+    let limits = ActivityCloseTimeouts::ScheduleAndStartToClose {
+        schedule_to_close: Duration::from_secs(1200),
+        start_to_close: Duration::from_secs(600),
+    };
+    ActivityOptions::with_close_timeouts(limits)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(retry)
+        .build()
 }
 
 fn five_attempts(limit: Duration) -> ActivityOptions {

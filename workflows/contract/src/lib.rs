@@ -17,4 +17,5 @@ pub mod names;
 pub mod notifications;
 pub mod recording;
 pub mod steps;
+pub mod sweep;
 pub mod words;
