@@ -29,8 +29,16 @@ const MOST_KEYS: usize = 10_000;
 pub enum Scope {
     /// Calls, their transcripts, recordings and results.
     ReadCalls,
+    /// Which credentials there are for providers.
+    ReadCredentials,
+    /// Setting, rotating and removing credentials for providers.
+    WriteCredentials,
     /// The live stream.
     ReadEvents,
+    /// What providers said, as they said it.
+    ReadInbox,
+    /// Stored events read again, or never.
+    WriteInbox,
     /// Minutes used.
     ReadUsage,
     /// Endpoints and attempts at them.
@@ -42,7 +50,11 @@ impl Scope {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadCalls => "calls:read",
+            Self::ReadCredentials => "credentials:read",
+            Self::WriteCredentials => "credentials:write",
             Self::ReadEvents => "events:read",
+            Self::ReadInbox => "inbox:read",
+            Self::WriteInbox => "inbox:write",
             Self::ReadUsage => "usage:read",
             Self::ReadWebhooks => "webhooks:read",
         }
@@ -65,6 +77,11 @@ impl Caller {
         }
         let detail = format!("The key lacks the scope {}.", scope.as_str());
         Err(Problem::with_detail(Kind::Forbidden, detail))
+    }
+
+    /// Who asks, as the audit log names it.
+    pub fn actor(&self) -> String {
+        format!("api_key:{}", self.key.id)
     }
 }
 

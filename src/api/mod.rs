@@ -5,13 +5,16 @@
 //! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
 
 pub mod auth;
+mod body;
 pub mod calls;
+pub mod credentials;
 mod cursor;
 mod docs;
 pub mod events;
 pub mod extract;
 pub mod health;
 mod html;
+pub mod inbox;
 pub mod key_format;
 pub mod live;
 mod openapi;
@@ -35,7 +38,12 @@ use axum::{
     middleware::from_fn,
     response::{IntoResponse, Response},
 };
-use store::{Database, objects::Objects};
+use store::{
+    Database,
+    objects::Objects,
+    sealing::Sealer,
+    signals::{INBOX, Teller},
+};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -58,21 +66,29 @@ pub struct ApiState {
     pub live: Live,
     /// What readiness looks at.
     pub health: Health,
+    /// Seals secrets that customers set.
+    pub sealer: Sealer,
     /// Signs cursors. The same in all processes, or their pages do not fit together.
     pub cursor_key: [u8; 32],
+    /// Wakes the dispatcher after a replay.
+    inbox: Teller,
     keys: KeyCache,
 }
 
 impl ApiState {
-    /// The state of an API whose cursors are signed with `cursor_key`.
+    /// The state of an API whose secrets are sealed, and whose cursors are signed, with the key
+    /// of `sealer`. Needs a runtime.
     pub fn new(
         db: Database,
         objects: Objects,
         live: Live,
         health: Health,
-        cursor_key: [u8; 32],
+        sealer: Sealer,
     ) -> Self {
-        Self { db, objects, live, health, cursor_key, keys: KeyCache::default() }
+        let cursor_key = sealer.derive("api cursor");
+        let inbox = Teller::start(&db, INBOX);
+        let keys = KeyCache::default();
+        Self { db, objects, live, health, sealer, cursor_key, inbox, keys }
     }
 }
 
@@ -103,7 +119,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(search::router())
         .merge(usage::router())
         .merge(webhooks::router())
+        .merge(credentials::router())
         .merge(events::router())
+        .merge(inbox::router())
         .merge(health::router())
 }
 

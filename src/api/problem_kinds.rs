@@ -17,6 +17,8 @@ pub enum Kind {
     NotFound,
     /// The route exists, but not for this method.
     MethodNotAllowed,
+    /// What is there already does not go together with what was asked for.
+    Conflict,
     /// A fault of the server.
     Internal,
     /// Something the server needs does not answer.
@@ -27,13 +29,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their status.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidRequest,
         Self::InvalidCursor,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
         Self::Internal,
         Self::Unavailable,
         Self::TooManyStreams,
@@ -48,6 +51,7 @@ impl Kind {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
+            Self::Conflict => "conflict",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::TooManyStreams => "too-many-streams",
@@ -63,6 +67,7 @@ impl Kind {
             Self::Forbidden => "The API key does not allow this",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The method is not allowed here",
+            Self::Conflict => "The request conflicts with what is there",
             Self::Internal => "Something went wrong on our side",
             Self::Unavailable => "Temporarily unavailable",
             Self::TooManyStreams => "Too many live streams",
@@ -77,6 +82,7 @@ impl Kind {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -106,6 +112,10 @@ impl Kind {
             Self::MethodNotAllowed => {
                 "The route exists, but not for this HTTP method. The header Allow lists those \
                  it has."
+            }
+            Self::Conflict => {
+                "The request is valid, but does not go together with what is there. The member \
+                 detail says how."
             }
             Self::Internal => {
                 "A fault of the server. Tell us the request id, which is the member instance of \

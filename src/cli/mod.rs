@@ -2,9 +2,12 @@
 
 mod bench;
 mod calls;
+mod credentials;
 mod doctor;
 mod histories;
+mod inbox;
 mod output;
+mod schedules;
 mod target;
 mod trigger;
 
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{self, ClientConfig, Config, LogConfig},
-    dev, serve, telemetry, temporal, worker,
+    dev, serve, telemetry, worker,
 };
 
 pub use output::Format;
@@ -74,12 +77,18 @@ enum Command {
     Migrate,
     /// Temporal Schedules.
     #[command(subcommand)]
-    Schedules(SchedulesCommand),
+    Schedules(schedules::SchedulesCommand),
     /// Check every dependency and setting, and say what to do.
     Doctor(doctor::DoctorArgs),
     /// Calls of the organization whose key is used.
     #[command(subcommand)]
     Calls(calls::CallsCommand),
+    /// What providers sent, and second thoughts about it.
+    #[command(subcommand)]
+    Inbox(inbox::InboxCommand),
+    /// Secrets that providers prove themselves with.
+    #[command(subcommand)]
+    Credentials(credentials::CredentialsCommand),
     /// Post an example webhook, signed, to a running installation.
     Trigger(trigger::TriggerArgs),
     /// Measure a running installation.
@@ -123,14 +132,6 @@ struct DevArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum SchedulesCommand {
-    /// List the schedules that postcall has.
-    List,
-    /// Make Temporal's schedules equal to the list.
-    Apply,
-}
-
-#[derive(Debug, Subcommand)]
 enum FaultsCommand {
     /// List the points, in the order in which a call passes them.
     List,
@@ -166,9 +167,11 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Serve => serve::run(config()?, stop_signal()).await?,
         Command::Worker => worker::run(config()?, stop_signal()).await?,
         Command::Migrate => migrate().await?,
-        Command::Schedules(command) => run_schedules(command).await?,
+        Command::Schedules(command) => schedules::run(command).await?,
         Command::Doctor(args) => doctor::run(&args).await?,
         Command::Calls(command) => calls::run(command).await?,
+        Command::Inbox(command) => inbox::run(command).await?,
+        Command::Credentials(command) => credentials::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
         Command::Bench(command) => bench::run(command).await?,
         Command::Histories(command) => histories::run(command).await?,
@@ -203,25 +206,6 @@ async fn migrate() -> anyhow::Result<()> {
     let config = config()?;
     store::database::migrate(&config.database_admin_url, &config.database_url).await?;
     eprintln!("the schema at {} is up to date", config::shown(&config.database_admin_url));
-    Ok(())
-}
-
-async fn run_schedules(command: SchedulesCommand) -> anyhow::Result<()> {
-    match command {
-        SchedulesCommand::List => {
-            for (id, cron, what) in schedules::list() {
-                output::line(format_args!("{id}\t{cron}\t{what}"));
-            }
-        }
-        SchedulesCommand::Apply => {
-            let config = config()?;
-            let identity = config::identity("schedules");
-            let client = temporal::connect(&config.temporal, &identity).await?;
-            for (id, applied) in schedules::apply(&client).await? {
-                output::line(format_args!("{id}\t{applied:?}"));
-            }
-        }
-    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use temporalio_client::Client;
@@ -72,11 +72,30 @@ impl TargetArgs {
 impl Target {
     /// GETs JSON, with the API's own words where it refuses.
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failed> {
-        let request = self
-            .http
-            .request(Method::GET, format!("{}{path}", self.api_url))
-            .bearer_auth(self.api_key.expose_secret())
-            .query(query);
+        self.answer(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// Sends a change, with the API's own words where it refuses. Null where it answers nothing.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failed> {
+        let request = self.request(method, path);
+        self.answer(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.api_url);
+        self.http.request(method, url).bearer_auth(self.api_key.expose_secret())
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Value, Failed> {
         let response = request.send().await.with_context(|| {
             format!("{} does not answer; is `postcall dev` or `serve` running?", self.api_url)
         })?;

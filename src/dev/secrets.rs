@@ -4,13 +4,14 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use contract::ids::OrganizationId;
+use contract::{call::Provider, ids::OrganizationId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{
     organizations::{NotificationSettings, Settings},
     sealing::Sealer,
-    seed::{self, NewOrganization},
+    seed::{self, NewOrganization, ProviderCredentials},
 };
 use uuid::Uuid;
 
@@ -19,6 +20,9 @@ use crate::api::key_format;
 
 /// The assistant of Vapi's example payloads.
 const VAPI_ASSISTANT: &str = "15867747-f6fd-42b3-a353-63687fecc2b4";
+
+/// Opens the fake Vapi's API.
+const VAPI_API_KEY: &str = "vapi_demo_key";
 
 /// Secrets of the demo organization and the key that seals them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -95,7 +99,8 @@ impl DemoSecrets {
         }
     }
 
-    /// Writes the demo organization, with notifications on and an endpoint at the fakes.
+    /// Writes the demo organization, with credentials of every provider, notifications on and an
+    /// endpoint at the fakes.
     pub async fn seed(&self, admin_url: &SecretString, fakes_url: &str) -> anyhow::Result<()> {
         let key = STANDARD.decode(&self.encryption_key)?;
         let key: [u8; 32] = key.try_into().map_err(|_| anyhow::anyhow!("run/demo.json: key"))?;
@@ -113,7 +118,26 @@ impl DemoSecrets {
             slug: &format!("demo-{}", self.organization_id),
             settings: &settings,
             api_key: &self.api_key.clone().into(),
-            vapi_secret: &self.vapi_secret.clone().into(),
+            credentials: &[
+                ProviderCredentials {
+                    provider: Provider::Vapi,
+                    secret: &self.vapi_secret.clone().into(),
+                    api_key: Some(&VAPI_API_KEY.into()),
+                    settings: json!({}),
+                },
+                ProviderCredentials {
+                    provider: Provider::Retell,
+                    secret: &self.retell_api_key.clone().into(),
+                    api_key: None,
+                    settings: json!({}),
+                },
+                ProviderCredentials {
+                    provider: Provider::Twilio,
+                    secret: &self.twilio_auth_token.clone().into(),
+                    api_key: None,
+                    settings: json!({ "account_sid": self.twilio_account_sid }),
+                },
+            ],
             vapi_assistant_id: Some(VAPI_ASSISTANT),
             endpoint: Some((&endpoint_url, &self.endpoint_secret())),
         };
