@@ -13,12 +13,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Filter, Provider, Script, exchange::exchange, provider::UnknownProvider,
+    Filter, NotPlanted, Provider, Script, exchange::exchange, planted, provider::UnknownProvider,
     script::LONGEST_DELAY_MS, world::World,
 };
 
 /// A script may carry bodies; 4 MiB hold four of the largest that a fake itself would take.
 const LARGEST_SCRIPT: usize = 4 * 1024 * 1024;
+
+/// 16 MiB: a call with a transcript of 5 MB, which Vapi writes three times.
+const LARGEST_CALL: usize = 16 * 1024 * 1024;
 
 const INDEX: &str = "\
 postcall fakes: third parties on this machine. Nothing leaves it.
@@ -28,7 +31,8 @@ providers
              GET /**.wav[?bytes=N]
   /retell    POST /v2/create-phone-call, GET /v2/get-call/{id}, POST /v3/list-calls, GET /**.wav
   /twilio    /2010-04-01/Accounts/{sid}/Messages.json and Calls.json: POST, GET;
-             Messages/{sid}.json: GET; Calls/{sid}.json: GET, POST; GET /**.wav
+             Messages/{sid}.json: GET; Calls/{sid}.json: GET, POST;
+             Calls/{sid}/Recordings.json: GET; GET /**.wav
   /resend    POST /emails
   /openai    POST /v1/chat/completions
   /stripe    POST /v1/billing/meter_events, POST /v1/customers
@@ -39,8 +43,16 @@ what took place
   GET    /effects?provider=&kind=&key=&accepted=&after=&limit=
   GET    /effects/count?provider=&kind=&key=&accepted=&after=
   DELETE /effects
-  kinds: sms email call call_change recording model meter_event customer broadcast webhook
-         lookup unknown
+  kinds: sms email call call_change recording model planted meter_event customer broadcast
+         webhook lookup unknown
+
+what was not placed here
+  PUT    /admin/calls/{vapi|retell|twilio}
+         the provider's call object, put in the place of an earlier one with the same id, call_id
+         or sid; a Twilio call's recordings lie in it under \"recordings\"
+  lists show it by their filters: Vapi updatedAt, createdAt (Gt Ge Lt Le), limit; Retell
+  filter_criteria, sort_order, limit, pagination_key, skip, include_total; Twilio StartTime,
+  EndTime (= >= <=; day or time), To, From, Status, ParentCallSid, PageSize, Page
 
 what goes wrong
   PUT    /scripts/{provider}[?key=]
@@ -64,6 +76,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/scripts/{provider}", put(lay).delete(remove))
         .route("/delay/{provider}", put(delay))
         .route("/admin/clock", post(advance))
+        .route("/admin/calls/{provider}", put(plant).layer(DefaultBodyLimit::max(LARGEST_CALL)))
         .fallback(exchange)
         .layer(DefaultBodyLimit::max(LARGEST_SCRIPT))
         .with_state(world)
@@ -161,12 +174,32 @@ async fn advance(
     Json(json!({ "now": world.clock.now(), "ahead_seconds": world.clock.ahead_seconds() }))
 }
 
+async fn plant(
+    State(world): State<Arc<World>>,
+    Path(provider): Path<String>,
+    Json(call): Json<Value>,
+) -> Result<StatusCode, Refusal> {
+    let provider: Provider = provider.parse()?;
+    planted::plant(&world, provider, call)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// An answer of the fakes' own routes that says what is wrong.
 struct Refusal(StatusCode, String);
 
 impl From<UnknownProvider> for Refusal {
     fn from(error: UnknownProvider) -> Self {
         Self(StatusCode::NOT_FOUND, error.to_string())
+    }
+}
+
+impl From<NotPlanted> for Refusal {
+    fn from(error: NotPlanted) -> Self {
+        let status = match error {
+            NotPlanted::NoCalls(_) => StatusCode::NOT_FOUND,
+            NotPlanted::NoId(_) => StatusCode::BAD_REQUEST,
+        };
+        Self(status, error.to_string())
     }
 }
 

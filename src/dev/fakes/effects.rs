@@ -37,6 +37,8 @@ pub enum Kind {
     Recording,
     /// The model was asked.
     Model,
+    /// A call was put there by a test, not placed through the provider.
+    Planted,
     /// Usage reported to Stripe.
     MeterEvent,
     /// A Stripe customer.

@@ -19,12 +19,14 @@ mod exchange;
 mod journal;
 mod line;
 mod openai;
+mod planted;
 mod provider;
 mod receiver;
 mod remembered;
 mod reply;
 mod resend;
 mod retell;
+mod retell_list;
 mod schema;
 mod script;
 mod shelf;
@@ -32,6 +34,7 @@ mod stripe;
 mod supabase;
 mod twilio;
 mod twilio_calls;
+mod twilio_list;
 mod vapi;
 mod world;
 
@@ -46,6 +49,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use self::{
     asked::RequestSeen,
     effects::{Effect, Effects, Filter, Kind},
+    planted::NotPlanted,
     provider::Provider,
     script::{Answer, Script, Then},
 };
@@ -136,6 +140,16 @@ impl Fakes {
     /// path …), in place of an earlier one for the same.
     pub fn script(&self, provider: Provider, key: Option<&str>, script: Script) {
         self.world.scripts.lay(provider, key.map(str::to_owned), script);
+    }
+
+    /// Puts a call there that was not placed through the fake: the provider's own call object, in
+    /// the place of an earlier state of it. Look-ups and lists show it; recordings of a Twilio call
+    /// lie under `recordings` in it.
+    ///
+    /// # Errors
+    /// When the provider has no calls, or the call no id (`id`, `call_id`, `sid`).
+    pub fn plant(&self, provider: Provider, call: serde_json::Value) -> Result<(), NotPlanted> {
+        planted::plant(&self.world, provider, call)
     }
 
     /// Stops listening, gives answers under way one second, and writes the log out.

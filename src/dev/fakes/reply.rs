@@ -24,6 +24,12 @@ pub(super) trait Fake: Send + Sync {
     /// Remembers an effect of an earlier run that was accepted at `at` (the fakes' clock).
     fn restore(&self, _effect: &Effect, _at: DateTime<Utc>) {}
 
+    /// Keeps a call that was not placed here, in the place of an earlier state of it, and gives it as
+    /// it is kept. Only asked of providers that have calls.
+    fn plant(&self, _id: &str, call: Value, _now: DateTime<Utc>) -> Value {
+        call
+    }
+
     /// A refusal with the provider's error body for the status.
     fn refuse(&self, status: u16) -> Reply {
         Reply::refused(status, self.failure(status))

@@ -10,12 +10,10 @@ use super::{
     asked::Asked,
     audio,
     reply::{Fake, Identity, Reply, phrase},
+    retell_list,
     shelf::Shelf,
     twilio::is_e164,
 };
-
-/// Calls a page when `limit` is unset, and at most.
-const PAGE: (u64, u64) = (50, 1_000);
 
 #[derive(Debug, Default)]
 pub(super) struct Retell {
@@ -50,7 +48,7 @@ impl Fake for Retell {
             (&Method::GET, ["v2", "get-call", id]) => {
                 self.calls.get(id).map_or_else(|| self.refuse(422), Reply::known)
             }
-            (&Method::POST, ["v3", "list-calls"]) => self.list(asked),
+            (&Method::POST, ["v3", "list-calls"]) => retell_list::page(&self.calls, asked),
             _ => self.refuse(404),
         }
     }
@@ -67,9 +65,14 @@ impl Fake for Retell {
     }
 
     fn restore(&self, effect: &Effect, _at: DateTime<Utc>) {
-        if effect.kind == Kind::Call {
+        if matches!(effect.kind, Kind::Call | Kind::Planted) {
             self.calls.put_back("call_id", effect.result.as_ref());
         }
+    }
+
+    fn plant(&self, id: &str, call: Value, _now: DateTime<Utc>) -> Value {
+        self.calls.put(id, call.clone());
+        call
     }
 }
 
@@ -104,16 +107,5 @@ impl Retell {
         }
         self.calls.put(&id, call.clone());
         Reply::made(201, call)
-    }
-
-    /// `POST /v3/list-calls`: `items`, `pagination_key`, `has_more`, newest first. Only `limit` and
-    /// `pagination_key` are heeded; filters are not.
-    fn list(&self, asked: &Asked) -> Reply {
-        let limit = asked.body.get("limit").and_then(Value::as_u64).unwrap_or(PAGE.0).min(PAGE.1);
-        let limit = usize::try_from(limit).unwrap_or(0);
-        let skip = asked.field("pagination_key").and_then(|key| key.parse().ok()).unwrap_or(0);
-        let (items, has_more) = self.calls.newest(|_| true, skip, limit);
-        let next = has_more.then(|| skip.saturating_add(limit).to_string());
-        Reply::known(json!({ "items": items, "pagination_key": next, "has_more": has_more }))
     }
 }

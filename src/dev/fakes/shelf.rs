@@ -1,6 +1,7 @@
 //! Resources that a provider has made and lists: calls and messages.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -49,18 +50,22 @@ impl Shelf {
         self.lock().by_id.get(id).cloned()
     }
 
-    /// A page of those wanted, newest first, and whether there are more.
+    /// A page of those wanted, and whether there are more: newest first by `made`, those of one time
+    /// in the reverse order in which they came, and those without a time last.
     pub(super) fn newest(
         &self,
         wanted: impl Fn(&Value) -> bool,
+        made: impl Fn(&Value) -> Option<i64>,
         skip: usize,
         take: usize,
     ) -> (Vec<Value>, bool) {
         let kept = self.lock();
-        let newest_first = kept.order.iter().rev().filter_map(|id| kept.by_id.get(id));
-        let mut matching = newest_first.filter(|resource| wanted(resource)).skip(skip);
-        let page = matching.by_ref().take(take).cloned().collect();
-        (page, matching.next().is_some())
+        let latest_first = kept.order.iter().rev().filter_map(|id| kept.by_id.get(id));
+        let mut matching: Vec<&Value> = latest_first.filter(|resource| wanted(resource)).collect();
+        matching.sort_by_cached_key(|resource| Reverse(made(resource)));
+        let page: Vec<Value> = matching.iter().skip(skip).take(take).copied().cloned().collect();
+        let more = matching.len() > skip.saturating_add(page.len());
+        (page, more)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -1,7 +1,7 @@
 //! Twilio: messages, and the routes of its REST API 2010-04-01. Calls are in `twilio_calls`.
 
 use axum::http::Method;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,12 +12,9 @@ use super::{
     reply::{Fake, Identity, Reply, phrase},
     shelf::Shelf,
     twilio_calls,
+    twilio_list::{OF_CALLS, OF_MESSAGES, page, recordings, shown},
 };
 
-/// Resources a page when `PageSize` is unset, and at most.
-const PAGE: (usize, usize) = (50, 1_000);
-/// More pages than there can be resources.
-const MOST_PAGES: usize = 1_000_000;
 /// The longest message, in characters (error 21617 beyond).
 const LONGEST_BODY: usize = 1_600;
 
@@ -36,6 +33,7 @@ enum Route<'a> {
     ListCalls,
     Call(&'a str),
     ChangeCall(&'a str),
+    Recordings(&'a str),
 }
 
 fn route<'a>(method: &Method, segments: &[&'a str]) -> Option<Route<'a>> {
@@ -48,6 +46,7 @@ fn route<'a>(method: &Method, segments: &[&'a str]) -> Option<Route<'a>> {
         (&Method::POST, ["Calls.json"]) => Some(Route::CreateCall),
         (&Method::GET, ["Calls.json"]) => Some(Route::ListCalls),
         (&Method::GET, ["Calls", file]) => id(file).map(Route::Call),
+        (&Method::GET, ["Calls", sid, "Recordings.json"]) => Some(Route::Recordings(sid)),
         (&Method::POST, ["Calls", file]) => id(file).map(Route::ChangeCall),
         _ => None,
     }
@@ -64,7 +63,9 @@ impl Fake for Twilio {
             Some(Route::ListMessages | Route::ListCalls) => {
                 Identity::new(Kind::Lookup, asked.query("To"))
             }
-            Some(Route::Message(sid) | Route::Call(sid)) => Identity::new(Kind::Lookup, [sid]),
+            Some(Route::Message(sid) | Route::Call(sid) | Route::Recordings(sid)) => {
+                Identity::new(Kind::Lookup, [sid])
+            }
             Some(Route::ChangeCall(sid)) => Identity::new(Kind::CallChange, [sid]),
             None => Identity::unknown(asked),
         }
@@ -81,11 +82,15 @@ impl Fake for Twilio {
         let account = segments.get(2).copied().unwrap_or_default();
         match route(&asked.method, &segments) {
             Some(Route::CreateMessage) => self.create_message(account, asked, now),
-            Some(Route::ListMessages) => page(&self.messages, "messages", "DateSent", asked),
+            Some(Route::ListMessages) => page(&self.messages, "messages", OF_MESSAGES, asked),
             Some(Route::Message(sid)) => found(&self.messages, sid, asked),
             Some(Route::CreateCall) => twilio_calls::create(&self.calls, account, asked, now),
-            Some(Route::ListCalls) => page(&self.calls, "calls", "StartTime", asked),
+            Some(Route::ListCalls) => page(&self.calls, "calls", OF_CALLS, asked),
             Some(Route::Call(sid)) => found(&self.calls, sid, asked),
+            Some(Route::Recordings(sid)) => match self.calls.get(sid) {
+                Some(call) => recordings(call, asked),
+                None => not_found(asked),
+            },
             Some(Route::ChangeCall(sid)) => twilio_calls::change(&self.calls, sid, asked, now),
             None => not_found(asked),
         }
@@ -106,9 +111,25 @@ impl Fake for Twilio {
     fn restore(&self, effect: &Effect, _at: DateTime<Utc>) {
         match effect.kind {
             Kind::Sms => self.messages.put_back("sid", effect.result.as_ref()),
-            Kind::Call | Kind::CallChange => self.calls.put_back("sid", effect.result.as_ref()),
+            Kind::Call | Kind::CallChange | Kind::Planted => {
+                self.calls.put_back("sid", effect.result.as_ref())
+            }
             _ => {}
         }
+    }
+
+    /// What no call of Twilio's is without is filled in: its dates, and the start of one that was
+    /// dialled.
+    fn plant(&self, id: &str, mut call: Value, now: DateTime<Utc>) -> Value {
+        let waits = matches!(call["status"].as_str(), None | Some("queued"));
+        if let Some(fields) = call.as_object_mut() {
+            let now = json!(now.to_rfc2822());
+            let made = fields.entry("date_created").or_insert_with(|| now.clone()).clone();
+            fields.entry("date_updated").or_insert(now);
+            fields.entry("start_time").or_insert(if waits { Value::Null } else { made });
+        }
+        self.calls.put(id, call.clone());
+        call
     }
 }
 
@@ -182,50 +203,5 @@ fn message_fault(asked: &Asked) -> Option<Reply> {
 }
 
 fn found(shelf: &Shelf, sid: &str, asked: &Asked) -> Reply {
-    shelf.get(sid).map_or_else(|| not_found(asked), Reply::known)
-}
-
-/// A page of messages or calls, newest first. Filters: `To`, `From`, `Status`, and a date as
-/// `DateSent=`, `DateSent>=`, `DateSent<=` (day or RFC 3339 time).
-fn page(shelf: &Shelf, name: &str, date: &str, asked: &Asked) -> Reply {
-    let size = asked.query_number("PageSize", PAGE.0, PAGE.1).max(1);
-    let number = asked.query_number("Page", 0, MOST_PAGES);
-    let wanted = |resource: &Value| {
-        let is = |parameter: &str, field: &str| {
-            asked.query(parameter).is_none_or(|value| resource[field].as_str() == Some(value))
-        };
-        is("To", "to")
-            && is("From", "from")
-            && is("Status", "status")
-            && dated(date, asked, resource)
-    };
-    let (resources, more) = shelf.newest(wanted, size.saturating_mul(number), size);
-    // As Twilio's, a path from the root of the host: so it begins with this fake's prefix.
-    let next = more.then(|| asked.next_page(number + 1));
-    Reply::known(json!({
-        name: resources, "page": number, "page_size": size, "uri": asked.path,
-        "next_page_uri": next,
-    }))
-}
-
-fn dated(date: &str, asked: &Asked, resource: &Value) -> bool {
-    let made =
-        resource["date_created"].as_str().and_then(|at| DateTime::parse_from_rfc2822(at).ok());
-    let Some(made) = made.map(|at| at.to_utc()) else { return true };
-    let day = asked.query(date).is_none_or(|text| {
-        text.get(..10).and_then(|day| day.parse().ok()) == Some(made.date_naive())
-    });
-    // `DateSent>=2026-11-20` reaches a form parser as the name `DateSent>` with a day as value.
-    let from = asked.query(&format!("{date}>")).and_then(|text| bounds(text, made));
-    let to = asked.query(&format!("{date}<")).and_then(|text| bounds(text, made));
-    day && from.is_none_or(|(earlier, _)| !earlier) && to.is_none_or(|(_, later)| !later)
-}
-
-/// Whether `made` is earlier, and whether it is later, than a day or a time, in whole seconds.
-fn bounds(text: &str, made: DateTime<Utc>) -> Option<(bool, bool)> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
-        return Some((made.date_naive() < day, made.date_naive() > day));
-    }
-    let bound = DateTime::parse_from_rfc3339(text).ok()?.timestamp();
-    Some((made.timestamp() < bound, made.timestamp() > bound))
+    shelf.get(sid).map(shown).map_or_else(|| not_found(asked), Reply::known)
 }

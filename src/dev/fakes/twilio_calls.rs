@@ -9,6 +9,7 @@ use super::{
     reply::Reply,
     shelf::Shelf,
     twilio::{error, is_e164, not_found},
+    twilio_list::shown,
 };
 
 /// The lists that hang on a call.
@@ -52,7 +53,7 @@ pub(super) fn change(calls: &Shelf, sid: &str, asked: &Asked, now: DateTime<Utc>
     }
     call["date_updated"] = json!(now.to_rfc2822());
     calls.put(sid, call.clone());
-    Reply::made(200, call)
+    Reply { result: Some(call.clone()), ..Reply::made(200, shown(call)) }
 }
 
 fn call(account: &str, sid: &str, from: &str, to: &str) -> Value {

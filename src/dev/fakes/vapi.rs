@@ -1,7 +1,7 @@
 //! Vapi: calls it places and recordings it keeps (shapes of the server SDK 2.0.1).
 
 use axum::http::Method;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -71,9 +71,21 @@ impl Fake for Vapi {
     }
 
     fn restore(&self, effect: &Effect, _at: DateTime<Utc>) {
-        if effect.kind == Kind::Call {
+        if matches!(effect.kind, Kind::Call | Kind::Planted) {
             self.calls.put_back("id", effect.result.as_ref());
         }
+    }
+
+    /// What no call of Vapi's is without is filled in: both dates.
+    fn plant(&self, id: &str, mut call: Value, now: DateTime<Utc>) -> Value {
+        let now = json!(now.to_rfc3339_opts(SecondsFormat::Millis, true));
+        for date in ["createdAt", "updatedAt"] {
+            if call[date].is_null() {
+                call[date] = now.clone();
+            }
+        }
+        self.calls.put(id, call.clone());
+        call
     }
 }
 
@@ -89,7 +101,7 @@ impl Vapi {
         Reply::made(201, call)
     }
 
-    /// `GET /call`: a bare list, newest first.
+    /// `GET /call`: a bare list, the last created first.
     fn list(&self, asked: &Asked) -> Reply {
         let limit = asked.query_number("limit", PAGE.0, PAGE.1);
         let wanted = |call: &Value| {
@@ -98,13 +110,18 @@ impl Vapi {
             }) && in_range(asked, "createdAt", call)
                 && in_range(asked, "updatedAt", call)
         };
-        Reply::known(Value::Array(self.calls.newest(wanted, 0, limit).0))
+        let made =
+            |call: &Value| parse(call["createdAt"].as_str()?).map(|at| at.timestamp_micros());
+        Reply::known(Value::Array(self.calls.newest(wanted, made, 0, limit).0))
     }
+}
+
+fn parse(text: &str) -> Option<DateTime<FixedOffset>> {
+    DateTime::parse_from_rfc3339(text).ok()
 }
 
 /// Whether a date of the call lies within `createdAtGt`, `…Ge`, `…Lt`, `…Le` of the query.
 fn in_range(asked: &Asked, date: &str, call: &Value) -> bool {
-    let parse = |text: &str| DateTime::parse_from_rfc3339(text).ok();
     let Some(at) = call[date].as_str().and_then(parse) else { return false };
     let bound = |suffix: &str| asked.query(&format!("{date}{suffix}")).and_then(parse);
     bound("Gt").is_none_or(|bound| at > bound)

@@ -5,6 +5,7 @@
 mod bad_input;
 mod idempotency;
 mod log;
+mod planted;
 mod providers;
 mod scripts;
 
