@@ -1,5 +1,6 @@
 //! `postcall bench`: measures a running installation.
 
+mod acks;
 mod calls;
 mod histories;
 mod installation;
@@ -10,6 +11,7 @@ mod processes;
 mod report;
 mod stream;
 mod tally;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +21,13 @@ use super::Failed;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BenchCommand {
+    Acks(acks::AcksArgs),
     Calls(calls::CallsArgs),
 }
 
 pub(super) async fn run(command: BenchCommand) -> Result<(), Failed> {
     match command {
+        BenchCommand::Acks(args) => Box::pin(acks::run(&args)).await,
         BenchCommand::Calls(args) => Box::pin(calls::run(&args)).await,
     }
 }

@@ -15,11 +15,12 @@ use super::{
     histories::{self, HistoryFigures},
     installation::Installation,
     latency::{Latency, Percentiles},
-    load::{Poster, Schedule},
+    load::{MOST_IN_FLIGHT, Poster, Posts, Schedule},
     processes::{self, Monitor, ProcessFigures},
     report::{DRAIN_LIMIT_SECONDS, Report},
     stream::EventStream,
     tally::{Counts, Tally},
+    template::Example,
 };
 use crate::cli::{Failed, Format, output, target::TargetArgs};
 
@@ -29,6 +30,8 @@ const WARM_UP_RATE: f64 = 10.0;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Adding up Postgres' memory takes some milliseconds of processor time.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
+
+const POSTS: Posts = Posts { example: Example::Report, in_flight: MOST_IN_FLIGHT };
 
 /// Posts calls at a fixed rate, whatever the answers do, and tells how the installation did.
 ///
@@ -83,7 +86,7 @@ pub(super) async fn measure(
 ) -> anyhow::Result<Report> {
     let tally = Arc::new(Tally::new()?);
     let stream = EventStream::open(installation.clone()).await?;
-    let poster = Poster::new(installation.clone(), tally.clone())?;
+    let poster = Poster::new(installation.clone(), tally.clone(), POSTS)?;
     let bench = Bench { args, installation, tally: tally.clone(), poster };
     // Ends with the bench: it never ends by itself.
     tokio::select! {

@@ -15,26 +15,20 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
+use url::Url;
 use uuid::Uuid;
 
 use super::{
     installation::Installation,
     tally::{Answer, Due, Tally},
+    template::{Example, Template},
 };
-use crate::cli::trigger::vapi_body;
 
-const END_OF_CALL_REPORT: &str =
-    include_str!("../../../tests/fixtures/vapi/end_of_call_report.json");
-/// Stands for the call id in a body that is made ahead: making one anew for each call would take
-/// processor time from what is measured.
-const PLACEHOLDER: &str = "00000000-0000-7000-8000-000000000000";
-/// Bodies carry the time of their making.
-const BODY_AGE: Duration = Duration::from_secs(1);
 /// Posts that wait for their answer at a time. Each has a connection, and a process has often no
-/// more than 1,024 files. A post that must wait for its turn is late, and its lateness counts.
-const MOST_IN_FLIGHT: usize = 768;
+/// more than 1,024 files.
+pub(super) const MOST_IN_FLIGHT: usize = 768;
 /// Vapi waits 20 s for an answer; what comes later is lost anyway.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Lets the pacing thread be there before the first post is due.
 const LEAD: Duration = Duration::from_millis(20);
 /// Calls whose ids are kept.
@@ -80,13 +74,23 @@ fn is_sampled(index: u32, count: u32) -> bool {
     index == 0 || slice(index) != slice(index - 1)
 }
 
+/// What is posted, and how much of it at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Posts {
+    pub(super) example: Example,
+    /// Posts that wait for their answer at a time, 1 to [`MOST_IN_FLIGHT`]. One that must wait for
+    /// its turn is late, and its lateness counts.
+    pub(super) in_flight: usize,
+}
+
 /// What posts.
 #[derive(Debug, Clone)]
 pub(super) struct Poster {
     installation: Arc<Installation>,
     client: reqwest::Client,
-    url: Arc<str>,
+    url: Arc<Url>,
     tally: Arc<Tally>,
+    posts: Posts,
 }
 
 /// A load under way.
@@ -97,19 +101,24 @@ pub(super) struct Load {
 }
 
 impl Poster {
-    pub(super) fn new(installation: Arc<Installation>, tally: Arc<Tally>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        installation: Arc<Installation>,
+        tally: Arc<Tally>,
+        posts: Posts,
+    ) -> anyhow::Result<Self> {
+        // Idle connections are not closed, so that there are never many more than posts in flight.
         let client = reqwest::Client::builder()
             .timeout(ANSWER_LIMIT)
-            .pool_max_idle_per_host(MOST_IN_FLIGHT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let url = format!("{}/vapi/{}", installation.api_url, installation.organization);
-        Ok(Self { installation, client, url: url.into(), tally })
+        let url = Arc::new(Url::parse(&url).context("URL of the installation")?);
+        Ok(Self { installation, client, url, tally, posts })
     }
 
     /// Begins to post.
     pub(super) fn start(&self, schedule: Schedule) -> Load {
-        let turns = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
+        let turns = Arc::new(Semaphore::new(self.posts.in_flight));
         let (poster, limit, runtime) = (self.clone(), turns.clone(), Handle::current());
         // A thread of its own: the runtime's timer rounds up to milliseconds, which would count as
         // latency.
@@ -125,23 +134,23 @@ impl Poster {
         runtime: &Handle,
     ) -> anyhow::Result<Vec<CallId>> {
         let mut sampled = Vec::new();
-        let mut template = template()?;
+        let mut template = Template::new(self.posts.example)?;
         for index in 0..schedule.count {
             let due = schedule.due(index);
-            if template.1.elapsed() > BODY_AGE {
-                template = self::template()?;
+            if template.is_old() {
+                template = Template::new(self.posts.example)?;
             }
             std::thread::sleep(due.at.saturating_duration_since(Instant::now()));
             let Ok(turn) = runtime.block_on(turns.clone().acquire_owned()) else { break };
-            let provider_call_id = Uuid::now_v7().to_string();
-            let call =
-                CallId::derive(self.installation.organization, Provider::Vapi, &provider_call_id);
+            let id = Uuid::now_v7();
+            let organization = self.installation.organization;
+            let call = CallId::derive(organization, Provider::Vapi, &id.to_string());
             if is_sampled(index, schedule.count) {
                 sampled.push(call);
             }
-            let body = template.0.replace(PLACEHOLDER, &provider_call_id);
+            let body = template.body(id);
             let poster = self.clone();
-            runtime.spawn(async move { poster.post(call, due, body.into(), turn).await });
+            runtime.spawn(async move { poster.post(call, due, body, turn).await });
         }
         Ok(sampled)
     }
@@ -156,7 +165,7 @@ impl Poster {
     async fn send(&self, body: Bytes) -> Answer {
         let request = self
             .client
-            .post(&*self.url)
+            .post((*self.url).clone())
             .header("x-vapi-secret", self.installation.vapi_secret.expose_secret())
             .header("content-type", "application/json")
             .body(body);
@@ -183,14 +192,7 @@ impl Load {
     }
 }
 
-/// A body and when it was made.
-fn template() -> anyhow::Result<(String, Instant)> {
-    let body = String::from_utf8(vapi_body(END_OF_CALL_REPORT, PLACEHOLDER)?);
-    Ok((body.context("example")?, Instant::now()))
-}
-
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
     use super::*;
 
@@ -212,14 +214,5 @@ mod tests {
         let many = sampled(1_000_000);
         assert_eq!(many.len(), 20);
         assert!(many.windows(2).all(|pair| pair[1] - pair[0] == 50_000));
-    }
-
-    #[test]
-    fn a_body_is_one_call_of_its_own() {
-        let id = Uuid::now_v7().to_string();
-        let body = template().unwrap().0.replace(PLACEHOLDER, &id);
-        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(body["message"]["type"], "end-of-call-report");
-        assert_eq!(body["message"]["call"]["id"], id.as_str());
     }
 }

@@ -23,10 +23,11 @@ pub(super) struct ProcessFigures {
     pub(super) name: String,
     /// Its id; for Postgres the postmaster's.
     pub(super) pid: u32,
-    /// Processor seconds, user and system, from the first post to the last call done; with those
-    /// of its children except for `dev`. Null if it ended meanwhile, or the system does not tell.
+    /// Processor seconds, user and system, from the first post to the last call done (`acks`: to
+    /// the last answer); with those of its children except for `dev`. Null if it ended meanwhile,
+    /// or the system does not tell.
     pub(super) cpu_seconds: Option<f64>,
-    /// The same by completed calls.
+    /// The same by completed calls (`acks`: by acknowledged posts, each of a call of its own).
     pub(super) cpu_seconds_per_1000_calls: Option<f64>,
     /// Most memory, in MiB. See `memory_measure`.
     pub(super) peak_memory_mib: Option<f64>,

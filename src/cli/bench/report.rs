@@ -162,7 +162,7 @@ fn yes_or_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -171,7 +171,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// Thousandths are all that any of these measurements can tell.
-fn rounded(value: Value) -> Value {
+pub(super) fn rounded(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
             number.as_f64().map_or(Value::Null, |number| ((number * 1e3).round() / 1e3).into())

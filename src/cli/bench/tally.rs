@@ -38,6 +38,8 @@ pub(super) struct Counts {
     pub(super) unanswered: u64,
     pub(super) completed: u64,
     pub(super) last_done: Option<Instant>,
+    /// When the last 2xx was there.
+    pub(super) last_acknowledged: Option<Instant>,
     /// How often the live stream was lost and opened again.
     pub(super) stream_reconnects: u64,
 }
@@ -89,6 +91,7 @@ impl Counts {
             unanswered: 0,
             completed: 0,
             last_done: None,
+            last_acknowledged: None,
             stream_reconnects: 0,
         })
     }
@@ -104,6 +107,7 @@ impl Counts {
         match answer {
             Answer::Acknowledged => {
                 self.acknowledged += 1;
+                self.last_acknowledged = Some(now);
                 self.ack.record(now.saturating_duration_since(due.at));
             }
             Answer::Refused => self.refused += 1,
@@ -130,10 +134,14 @@ impl Counts {
         self.waiting.contains_key(&call)
     }
 
-    /// All of `count` posts were answered one way or another, and nothing is waited for.
+    /// All of `count` posts were answered one way or another, or will not be any more.
+    pub(super) fn is_settled(&self, count: u64) -> bool {
+        self.acknowledged + self.refused + self.unanswered == count
+    }
+
+    /// They are settled, and no call is waited for.
     pub(super) fn is_over(&self, count: u64) -> bool {
-        let settled = self.acknowledged + self.refused + self.unanswered;
-        settled == count && self.waiting.is_empty()
+        self.is_settled(count) && self.waiting.is_empty()
     }
 }
 
@@ -160,6 +168,7 @@ mod tests {
         let max = |latency: &Latency| latency.percentiles().unwrap().max_ms.round();
         let all = [&counts.post_lag, &counts.written, &counts.done, &counts.ack].map(max);
         assert_eq!(all, [5.0, 30.0, 40.0, 50.0]);
+        assert_eq!(counts.last_acknowledged, Some(due.at + 50 * MS));
         assert_eq!(tally.lock().posted, 0);
     }
 
@@ -172,7 +181,7 @@ mod tests {
             tally.lock().post(CallId(Uuid::from_u128(id)), due, due.at);
             tally.lock().answer(CallId(Uuid::from_u128(id)), due, end, due.at);
         }
-        assert!(!tally.lock().is_over(3));
+        assert!(tally.lock().is_settled(3) && !tally.lock().is_over(3));
         let lost = CallId(Uuid::from_u128(2));
         assert!(tally.lock().is_waiting(lost));
         tally.lock().done(lost, None, due.at);
