@@ -3,7 +3,9 @@
 pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod history;
+pub(crate) mod rows;
 mod shared;
+pub(crate) mod signed;
 pub(crate) mod wait;
 mod world;
 

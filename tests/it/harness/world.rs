@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) redis_url: String,
     pub(crate) servers: Option<Servers>,
     environment: BTreeMap<String, String>,
-    /// Held so that it ends with the world.
-    _serve: OwnProcess,
+    /// Nothing while a test has killed it.
+    serve: Option<OwnProcess>,
     worker: Option<OwnProcess>,
 }
 
@@ -88,14 +88,9 @@ impl World {
         });
         let own = options.environment.into_iter();
         environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        let serve = spawn("serve", &folder, &environment, &[]).await;
         let api_url = format!("http://{listen}");
         let http = reqwest::Client::new();
-        let ready = format!("{api_url}/readyz");
-        let answers = || async {
-            http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success())
-        };
-        serve.ready(answers).await.expect("serve is ready");
+        let serve = spawn_serve(&folder, &environment, &http, &api_url).await;
         let db = connect(&database_url).await;
         let mut world = Self {
             demo: secrets.shown(),
@@ -110,7 +105,7 @@ impl World {
             redis_url,
             servers,
             environment,
-            _serve: serve,
+            serve: Some(serve),
             worker: None,
         };
         if !options.no_worker {
@@ -141,6 +136,24 @@ impl World {
         if let Some(worker) = self.worker.take() {
             worker.kill().await;
         }
+    }
+
+    /// `kill -9` of `serve`.
+    pub(crate) async fn kill_serve(&mut self) {
+        if let Some(serve) = self.serve.take() {
+            serve.kill().await;
+        }
+    }
+
+    /// Starts `serve` again where it was, and waits until it answers.
+    pub(crate) async fn start_serve(&mut self) {
+        let serve = spawn_serve(&self.folder, &self.environment, &self.http, &self.api_url).await;
+        self.serve = Some(serve);
+    }
+
+    /// A new connection to the database; `db` does not survive a restart of Postgres.
+    pub(crate) async fn reconnect(&mut self) {
+        self.db = connect(&self.database_url()).await;
     }
 
     /// The organization's id, for queries.
@@ -207,11 +220,14 @@ fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         ("TEMPORAL_NAMESPACE", around.namespace.to_owned()),
         ("POSTCALL_ENCRYPTION_KEY", around.secrets.encryption_key().expose_secret().to_owned()),
         ("POSTCALL_STORAGE_URL", storage),
+        ("POSTCALL_SPOOL_DIR", around.folder.join("spool").display().to_string()),
+        ("POSTCALL_PUBLIC_URL", format!("http://{}", around.listen)),
         ("POSTCALL_ALLOW_LOOPBACK", "1".to_owned()),
         ("POSTCALL_REPORT_GRACE_SECONDS", "3".to_owned()),
         ("POSTCALL_SMS_LOOK_UP_SECONDS", "1".to_owned()),
         ("VAPI_BASE_URL", format!("{fakes}/vapi")),
         ("VAPI_API_KEY", "vapi_test_key".to_owned()),
+        ("RETELL_BASE_URL", format!("{fakes}/retell")),
         ("TWILIO_BASE_URL", format!("{fakes}/twilio")),
         ("TWILIO_ACCOUNT_SID", demo.twilio_account_sid),
         ("TWILIO_AUTH_TOKEN", demo.twilio_auth_token),
@@ -232,6 +248,21 @@ async fn connect(url: &SecretString) -> tokio_postgres::Client {
     let (client, connection) = connected.expect("database");
     tokio::spawn(connection);
     client
+}
+
+async fn spawn_serve(
+    folder: &std::path::Path,
+    environment: &BTreeMap<String, String>,
+    http: &reqwest::Client,
+    api_url: &str,
+) -> OwnProcess {
+    let serve = spawn("serve", folder, environment, &[]).await;
+    // Alive is enough: some tests start it while Postgres is down.
+    let healthy = format!("{api_url}/healthz");
+    let answers =
+        || async { http.get(&healthy).send().await.is_ok_and(|answer| answer.status().is_success()) };
+    serve.ready(answers).await.expect("serve is alive");
+    serve
 }
 
 async fn spawn(
