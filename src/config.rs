@@ -353,9 +353,8 @@ impl Vars {
     fn public_url(&self) -> Result<Option<String>, ConfigError> {
         const NAME: &str = "POSTCALL_PUBLIC_URL";
         let Some(text) = self.get(NAME) else { return Ok(None) };
-        let is_base = Url::parse(text).is_ok_and(|url| {
-            ["https", "http"].contains(&url.scheme()) && url.query().is_none()
-        });
+        let is_base = Url::parse(text)
+            .is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && url.query().is_none());
         if !is_base {
             return Err(wrong(NAME, "it must be https://host, without a query".to_owned()));
         }

@@ -77,7 +77,10 @@ fn receiver_setup(config: &Config, db: Database) -> Setup {
             retell: providers.retell_api_key.clone(),
             twilio: providers.twilio.as_ref().map(|(_, token, _)| token.clone()),
         },
-        public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen)),
+        public_url: config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", config.listen)),
         spool_dir: config.spool_dir.clone(),
         spool_max_bytes: config.spool_max_bytes,
         inbox_group: config.inbox_group,

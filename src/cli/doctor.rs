@@ -1,5 +1,7 @@
 //! `postcall doctor`: every dependency and setting, and what to do about it.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
@@ -59,8 +61,29 @@ async fn examine(config: &Config) -> Vec<Value> {
             .map_err(|error| format!("{error:#}")),
         "check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TLS",
     ));
+    findings.push(finding(
+        "spool",
+        spool(&config.spool_dir),
+        "serve must be able to write POSTCALL_SPOOL_DIR; what lies aside there was acknowledged: \
+         look at it before it is deleted",
+    ));
     findings.extend(providers(config));
     findings
+}
+
+/// Whether webhooks have a place while Postgres is down, and none was put aside there.
+fn spool(folder: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let probe = folder.join("doctor.probe");
+    std::fs::write(&probe, b"probe").and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
+    let entries = std::fs::read_dir(folder).map_err(failed)?.flatten();
+    let is_aside = |name: &str| name.ends_with(".damaged") || name.ends_with(".refused");
+    let aside = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_aside)).count();
+    match aside {
+        0 => Ok("can be written".to_owned()),
+        aside => Err(format!("{}: {aside} files lie aside", folder.display())),
+    }
 }
 
 async fn postgres(config: &Config) -> Vec<Value> {
@@ -92,6 +115,11 @@ async fn postgres(config: &Config) -> Vec<Value> {
 fn providers(config: &Config) -> Vec<Value> {
     let providers = &config.providers;
     [
+        (
+            "public url",
+            config.public_url.is_some(),
+            "POSTCALL_PUBLIC_URL: Twilio is refused unless it calls POSTCALL_LISTEN itself",
+        ),
         ("vapi", providers.vapi_api_key.is_some(), "VAPI_API_KEY: expired recordings are lost"),
         ("twilio", providers.twilio.is_some(), "TWILIO_*: text messages fail"),
         ("resend", providers.resend.is_some(), "RESEND_API_KEY and RESEND_FROM: emails fail"),

@@ -46,11 +46,7 @@ pub(super) async fn keep_draining(keeper: Keeper, db: Database, folder: PathBuf)
 }
 
 /// One step: true where there may be more to do at once.
-async fn drain_once(
-    keeper: &Keeper,
-    db: &Database,
-    folder: &Path,
-) -> Result<bool, SpoolError> {
+async fn drain_once(keeper: &Keeper, db: &Database, folder: &Path) -> Result<bool, SpoolError> {
     if keeper.spool.is_empty() {
         if keeper.is_down() && can_write(db).await {
             keeper.set_down(false);

@@ -175,7 +175,10 @@ mod tests {
         };
         let record = Bytes::from(encode(&event).unwrap());
         let read = decode(&record).unwrap();
-        assert_eq!((&read.body, &read.fate, read.origin), (&event.body, &event.fate, Origin::Spool));
+        assert_eq!(
+            (&read.body, &read.fate, read.origin),
+            (&event.body, &event.fate, Origin::Spool)
+        );
         assert_eq!((&read.event_key, &read.headers), (&event.event_key, &event.headers));
         assert!(read.received_at.is_some(), "the time at which it came, not at which it is stored");
         for cut in [0, 3, 10] {

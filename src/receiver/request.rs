@@ -89,6 +89,7 @@ async fn accept(
     organization: &str,
     request: Request,
 ) -> Result<Response, Response> {
+    let came_at = Instant::now();
     let (parts, body) = request.into_parts();
     let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let forged = || refuse(receiver, address);
@@ -119,7 +120,9 @@ async fn accept(
         credentials
     } else {
         // It may be signed with a secret that was rotated a moment ago.
-        receiver.secrets.get_anew(organization, dialect.provider).await
+        let known = receiver.secrets.get_anew(organization, dialect.provider, came_at).await;
+        // Whoever cannot be checked is not refused for good.
+        known.map_err(|_| unavailable())?
     };
     let Some(credentials) = credentials.filter(|known| signed_for(&Some(known.clone()))) else {
         return Err(forged());

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +12,6 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use secrecy::SecretString;
 use store::{
     Database, StoreError,
@@ -23,11 +21,10 @@ use store::{
 
 /// What was read is believed this long.
 const FRESH: Duration = Duration::from_secs(5);
-/// A request that does not fit what is remembered is checked again by what is read now, so that a
-/// rotated secret works at once. For each organization so many times in a row, then once a second:
-/// forgeries must not become queries.
-const REREADS_IN_A_ROW: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-const REREADS_A_SECOND: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
+/// A request that does not fit what is known is checked again by what is read after it came: a
+/// rotated secret works at once. Between two such questions lies this pause, in which requests
+/// gather: forgeries cost an organization five queries a second at most.
+const BETWEEN_DOUBTS: Duration = Duration::from_millis(200);
 /// What is known is used when Postgres takes longer to tell it anew.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Longest wait for what is not known.
@@ -36,7 +33,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(3);
 const MAX_UNKNOWN: usize = 10_000;
 
 type Key = (OrganizationId, Provider);
-type Found = Result<Option<Arc<Credentials>>, Arc<StoreError>>;
+type Found = Result<Entry, Arc<StoreError>>;
 type Asking = Shared<BoxFuture<'static, Found>>;
 
 /// Secrets for organizations that have none of their own for a provider.
@@ -62,15 +59,18 @@ impl Fallbacks {
 
 /// Secrets cannot be read, and are not known from before.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("secrets cannot be read: {0}")]
-pub(super) struct Unknown(String);
+#[error("secrets cannot be read: {why}")]
+pub(super) struct Unknown {
+    why: String,
+    /// Whether Postgres may tell them later; it never will where they do not open.
+    can_retry: bool,
+}
 
 /// Looks secrets up.
 #[derive(Clone)]
 pub(super) struct Secrets {
     source: Arc<Source>,
     memory: Arc<Mutex<Memory>>,
-    rereads: Arc<DefaultKeyedRateLimiter<OrganizationId>>,
 }
 
 struct Source {
@@ -87,15 +87,17 @@ struct Memory {
 
 #[derive(Clone)]
 struct Entry {
-    read_at: Instant,
+    /// Since when it is believed.
+    since: Instant,
+    /// When Postgres was asked: what was committed before is in it.
+    asked_at: Instant,
     credentials: Option<Arc<Credentials>>,
 }
 
 impl Secrets {
     pub(super) fn new(db: Database, sealer: Sealer, fallbacks: Fallbacks) -> Self {
         let source = Arc::new(Source { db, sealer, fallbacks });
-        let rereads = Quota::per_second(REREADS_A_SECOND).allow_burst(REREADS_IN_A_ROW);
-        Self { source, memory: Arc::default(), rereads: Arc::new(RateLimiter::keyed(rereads)) }
+        Self { source, memory: Arc::default() }
     }
 
     /// The installation's own secrets.
@@ -111,39 +113,63 @@ impl Secrets {
     ) -> Result<Option<Arc<Credentials>>, Unknown> {
         let key = (organization, provider);
         let known = self.lock().known.get(&key).cloned();
-        let before = match known {
-            Some(entry) if entry.read_at.elapsed() < FRESH => return Ok(entry.credentials),
-            known => known.and_then(|entry| entry.credentials),
-        };
+        match known {
+            Some(entry) if entry.since.elapsed() < FRESH => return Ok(entry.credentials),
+            _ => {}
+        }
+        let before = known.filter(|entry| entry.credentials.is_some());
         let patience = if before.is_some() { PATIENCE } else { LONG_PATIENCE };
-        let why = match tokio::time::timeout(patience, self.ask(key)).await {
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) => error.operation_failed(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        // Not asked again for a while, or each request would wait.
-        let before = before.ok_or(Unknown(why))?;
-        self.remember(key, Some(before.clone()));
-        Ok(Some(before))
+        match (self.read(key, patience).await, before) {
+            (Ok(entry), _) => Ok(entry.credentials),
+            (Err(unknown), Some(before)) if unknown.can_retry => {
+                // Not asked again for a while, or each request would wait.
+                if let Some(entry) = self.lock().known.get_mut(&key) {
+                    entry.since = Instant::now();
+                }
+                Ok(before.credentials)
+            }
+            (Err(unknown), _) => Err(unknown),
+        }
     }
 
-    /// The same, read now; for a request that did not fit [`Self::get`]'s. Nothing where that was
-    /// done too often lately, or Postgres does not answer.
+    /// The same, as it was when a request came or later; for one that did not fit [`Self::get`]'s.
     pub(super) async fn get_anew(
         &self,
         organization: OrganizationId,
         provider: Provider,
-    ) -> Option<Arc<Credentials>> {
-        if self.rereads.len() > MAX_UNKNOWN {
-            self.rereads.retain_recent();
-        }
-        self.rereads.check_key(&organization).ok()?;
+        came_at: Instant,
+    ) -> Result<Option<Arc<Credentials>>, Unknown> {
         let key = (organization, provider);
-        // Not the answer to an earlier question, which may be older than the rotation.
-        let read = tokio::time::timeout(LONG_PATIENCE, self.source.read(key)).await;
-        let found = read.ok()?.ok()?;
-        self.remember(key, found.clone());
-        found
+        loop {
+            let known = self.lock().known.get(&key).cloned();
+            let entry = match known {
+                Some(entry) if entry.asked_at < came_at => {
+                    let pause = BETWEEN_DOUBTS.saturating_sub(entry.asked_at.elapsed());
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                        // Somebody may have asked meanwhile.
+                        continue;
+                    }
+                    self.read(key, LONG_PATIENCE).await?
+                }
+                Some(entry) => entry,
+                None => self.read(key, LONG_PATIENCE).await?,
+            };
+            // A question that was under way already may have missed the change.
+            if entry.asked_at >= came_at {
+                return Ok(entry.credentials);
+            }
+        }
+    }
+
+    async fn read(&self, key: Key, patience: Duration) -> Result<Entry, Unknown> {
+        match tokio::time::timeout(patience, self.ask(key)).await {
+            Ok(Ok(entry)) => Ok(entry),
+            Ok(Err(error)) => {
+                Err(Unknown { why: error.operation_failed(), can_retry: error.can_retry() })
+            }
+            Err(_) => Err(Unknown { why: "no answer in time".to_owned(), can_retry: true }),
+        }
     }
 
     /// Asks Postgres, once for all who ask at the same time. Goes on when they stop waiting.
@@ -155,9 +181,14 @@ impl Secrets {
         let this = self.clone();
         let (told, telling) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
-            let found = this.source.read(key).await.map_err(Arc::new);
-            if let Ok(credentials) = &found {
-                this.remember(key, credentials.clone());
+            let asked_at = Instant::now();
+            let found = this.source.read(key).await.map_err(Arc::new).map(|credentials| Entry {
+                since: Instant::now(),
+                asked_at,
+                credentials,
+            });
+            if let Ok(entry) = &found {
+                this.remember(key, entry.clone());
             }
             this.lock().asking.remove(&key);
             drop(told.send(found));
@@ -175,12 +206,12 @@ impl Secrets {
         asking
     }
 
-    fn remember(&self, key: Key, credentials: Option<Arc<Credentials>>) {
+    fn remember(&self, key: Key, entry: Entry) {
         let mut memory = self.lock();
-        if credentials.is_none() && memory.known.len() >= MAX_UNKNOWN {
+        if entry.credentials.is_none() && memory.known.len() >= MAX_UNKNOWN {
             memory.known.retain(|_, entry| entry.credentials.is_some());
         }
-        memory.known.insert(key, Entry { read_at: Instant::now(), credentials });
+        memory.known.insert(key, entry);
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -193,9 +224,7 @@ impl Source {
         let (organization, provider) = key;
         let own = credentials::get(&self.db, &self.sealer, organization, provider).await?;
         let found = match (own, self.fallbacks.of(provider)) {
-            (None, Some(secret)) => {
-                credentials::fallback(&self.db, organization, secret).await?
-            }
+            (None, Some(secret)) => credentials::fallback(&self.db, organization, secret).await?,
             (own, _) => own,
         };
         Ok(found.map(Arc::new))

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::{Path, Request, State},
-    http::{StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };

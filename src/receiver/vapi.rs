@@ -7,9 +7,7 @@ use axum::{
     routing::post,
 };
 use chrono::Utc;
-use contract::{
-    call::{EventKind, Provider},
-};
+use contract::call::{EventKind, Provider};
 use providers::vapi::{self, auth::HmacPlan};
 use serde_json::json;
 use store::credentials::Credentials;

@@ -120,9 +120,7 @@ impl Dispatcher {
     async fn batch(&self) -> Result<usize, StoreError> {
         let due = dispatch::claim(&self.db, BATCH, LEASE).await?;
         let claimed = due.len();
-        stream::iter(due.unread)
-            .for_each_concurrent(AT_ONCE, |event| self.read_anew(event))
-            .await;
+        stream::iter(due.unread).for_each_concurrent(AT_ONCE, |event| self.read_anew(event)).await;
         // Events of one call in their order, calls side by side.
         let mut calls: BTreeMap<CallId, Vec<DueEvent>> = BTreeMap::new();
         for event in due.of_calls {

@@ -13,8 +13,13 @@ use contract::{
     names::{CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
 };
 use providers::{
-    egress::Egress, model::ModelClient, recording::{Access, Bases, RecordingSource}, resend::ResendClient,
-    supabase::Broadcaster, twilio::TwilioClient, webhook_out::WebhookSender,
+    egress::Egress,
+    model::ModelClient,
+    recording::{Access, Bases, RecordingSource},
+    resend::ResendClient,
+    supabase::Broadcaster,
+    twilio::TwilioClient,
+    webhook_out::WebhookSender,
 };
 use secrecy::SecretString;
 use store::{Database, counters::Counters, objects::Objects, signals, signals::Teller};

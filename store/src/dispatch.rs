@@ -72,11 +72,7 @@ impl Claimed {
 /// An event that is not processed when the lease ends comes up again: this is the sweeper too, so
 /// that a dead worker or the loss of all of Temporal's data loses nothing. Each further claim of
 /// the same event doubles the lease, up to 16 times.
-pub async fn claim(
-    db: &Database,
-    limit: i64,
-    lease: Duration,
-) -> Result<Claimed, StoreError> {
+pub async fn claim(db: &Database, limit: i64, lease: Duration) -> Result<Claimed, StoreError> {
     const OPERATION: &str = "dispatch.claim";
     let lease = interval(lease);
     let mut tx = db.dispatch().await?;

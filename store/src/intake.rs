@@ -3,7 +3,7 @@
 //! Nobody waits for a group to fill. A commit costs three round trips and a flush of Postgres' log
 //! whether it holds one event or a hundred, so under load many share it and alone none is slower.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::query;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -19,6 +19,10 @@ use crate::{
 const QUEUE: usize = 1024;
 /// Most bytes of bodies in one commit: a group of large reports must not hold up small ones.
 const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// A commit that takes longer is given up: the statement's own limit is Postgres', which cannot keep
+/// it when the network between us is gone.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An event that was not stored. The same may succeed later where `can_retry`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,11 +127,8 @@ async fn write_group(db: &Database, jobs: Vec<Job>) -> Vec<Job> {
     let mut later = Vec::new();
     // Nobody waits for it any more: it lies in the spool, or was refused.
     for job in jobs.into_iter().filter(|job| !job.reply.is_closed()) {
-        let key = (
-            job.event.organization_id.0,
-            job.event.provider.as_str(),
-            job.event.event_key.clone(),
-        );
+        let key =
+            (job.event.organization_id.0, job.event.provider.as_str(), job.event.event_key.clone());
         match places.get(&key) {
             None => {
                 places.insert(key, leaders.len());
@@ -145,26 +146,25 @@ async fn write_group(db: &Database, jobs: Vec<Job>) -> Vec<Job> {
     if events.is_empty() {
         return later;
     }
-    let done = inbox::append_batch(db, &events).await;
-    let mut outcomes: Vec<Result<Appended, NotStored>> = match &done {
-        Ok(_) => Vec::new(),
+    let outcomes = match commit_group(db, &events).await {
+        Ok(appended) => {
+            let mut outcomes = vec![Ok(Appended::Duplicate); leaders.len()];
+            for (at, appended) in order.into_iter().zip(appended) {
+                outcomes[at] = Ok(appended);
+            }
+            outcomes
+        }
         // One bad value must not refuse the others.
-        Err(error) if !error.can_retry() && leaders.len() > 1 => {
-            let mut alone = Vec::new();
+        Err(error) if !error.can_retry && leaders.len() > 1 => {
+            let mut alone = Vec::with_capacity(leaders.len());
             for leader in &leaders {
-                let stored = inbox::append_batch(db, &[(&leader.event, leader.sha256)]).await;
-                alone.push(stored.map(|one| one[0]).map_err(|error| NotStored::from(&error)));
+                let stored = commit_group(db, &[(&leader.event, leader.sha256)]).await;
+                alone.push(stored.map(|one| one[0]));
             }
             alone
         }
-        Err(error) => leaders.iter().map(|_| Err(NotStored::from(error))).collect(),
+        Err(error) => vec![Err(error); leaders.len()],
     };
-    if let Ok(appended) = done {
-        outcomes = vec![Ok(Appended::Duplicate); leaders.len()];
-        for (at, appended) in order.into_iter().zip(appended) {
-            outcomes[at] = Ok(appended);
-        }
-    }
     for (leader, job) in followers {
         match &outcomes[leader] {
             Ok(Appended::New(_) | Appended::Duplicate) => {
@@ -179,4 +179,14 @@ async fn write_group(db: &Database, jobs: Vec<Job>) -> Vec<Job> {
         drop(leader.reply.send(outcome));
     }
     later
+}
+
+async fn commit_group(
+    db: &Database,
+    events: &[(&NewEvent, [u8; 32])],
+) -> Result<Vec<Appended>, NotStored> {
+    match tokio::time::timeout(COMMIT_TIMEOUT, inbox::append_batch(db, events)).await {
+        Ok(done) => done.map_err(|error| NotStored::from(&error)),
+        Err(_) => Err(NotStored { reason: "no answer in time".to_owned(), can_retry: true }),
+    }
 }

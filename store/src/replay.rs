@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use contract::{
     call::Provider,
-    ids::{CallId, InboxId, OrganizationId},
+    ids::{InboxId, OrganizationId},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Database, StoreError, audit, calls,
+    Database, StoreError, audit,
     database::{Tx, commit},
     error::During,
     reads::{Place, inbox::Status},
@@ -82,14 +82,15 @@ pub async fn replay(
 pub enum Discarded {
     /// Nothing follows from it any more.
     Done,
-    /// It has had its effect, or was discarded before.
-    TooLate(Status),
+    /// It stands elsewhere: with the dispatcher, in its call's rows, or it is discarded already.
+    NotParked(Status),
 }
 
-/// Takes an event that had no effect yet out of the dispatcher's way; none where the organization
-/// has no such event.
+/// Puts a parked event away for good, unless it is replayed; none where the organization has no such
+/// event.
 ///
-/// Parked events, and received ones that no fold has included. `actor` goes into the audit log.
+/// Parked ones only: a received event is the dispatcher's, and the workflow that it may have
+/// started would look for it for ever. `actor` goes into the audit log.
 pub async fn discard(
     db: &Database,
     organization: OrganizationId,
@@ -98,35 +99,19 @@ pub async fn discard(
 ) -> Result<Option<Discarded>, StoreError> {
     const OPERATION: &str = "replay.discard";
     let mut tx = db.tenant(organization).await?;
-    let call = query!(
-        "select call_id from inbox where id = $1 and organization_id = $2",
+    let row = query!(
+        "select status, parked_reason from inbox
+         where id = $1 and organization_id = $2 for update",
         id.0,
         organization.0,
     )
     .fetch_optional(&mut *tx)
     .await
     .during(OPERATION)?;
-    let Some(call) = call else { return Ok(None) };
-    if let Some(call) = call.call_id {
-        // A fold that has read the event and not marked it yet must not lose it meanwhile.
-        calls::lock(&mut tx, CallId(call)).await?;
-    }
-    let row = query!(
-        r#"select status, parked_reason, folded_at is not null as "folded!" from inbox
-           where id = $1 for update"#,
-        id.0,
-    )
-    .fetch_one(&mut *tx)
-    .await
-    .during(OPERATION)?;
+    let Some(row) = row else { return Ok(None) };
     let status = Status::read(OPERATION, &row.status)?;
-    let may = match status {
-        Status::Parked => true,
-        Status::Received => !row.folded,
-        Status::Processed | Status::Discarded => false,
-    };
-    if !may {
-        return Ok(Some(Discarded::TooLate(status)));
+    if status != Status::Parked {
+        return Ok(Some(Discarded::NotParked(status)));
     }
     query!(
         "update inbox set status = 'discarded', parked_reason = null, dispatch_after = null

@@ -104,11 +104,7 @@ pub async fn processed(db: &Database, event: UnreadEvent) -> Result<(), StoreErr
     settle(db, event, "processed").await
 }
 
-async fn settle(
-    db: &Database,
-    event: UnreadEvent,
-    status: &'static str,
-) -> Result<(), StoreError> {
+async fn settle(db: &Database, event: UnreadEvent, status: &'static str) -> Result<(), StoreError> {
     const OPERATION: &str = "unread.settle";
     let mut tx = db.tenant(event.organization_id).await?;
     query!(

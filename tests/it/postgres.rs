@@ -214,7 +214,11 @@ async fn the_spool_outlives_its_process_and_a_record_that_was_cut() {
     assert_eq!(order, expected, "in the order in which they came");
     until("the spool is empty", PATIENCE, || async {
         // The segment in use may stay, but holds nothing.
-        world.spooled().iter().all(|path| path.metadata().is_ok_and(|m| m.len() < 100)).then_some(())
+        world
+            .spooled()
+            .iter()
+            .all(|path| path.metadata().is_ok_and(|m| m.len() < 100))
+            .then_some(())
     })
     .await;
 }

@@ -94,8 +94,7 @@ async fn redirects_end_and_each_is_checked() {
 #[tokio::test]
 async fn links_are_guarded_where_loopback_is_not_allowed() {
     let server = serve([audio(b"x")]).await;
-    let strict =
-        RecordingSource::new(Egress::new(false), DEFAULT_BASES, MAX).expect("client");
+    let strict = RecordingSource::new(Egress::new(false), DEFAULT_BASES, MAX).expect("client");
     let local = server.url.replace("127.0.0.1", "localhost").replace("http:", "https:");
     for url in [server.url.clone(), local, "https://user@example.com/".into()] {
         let error = strict.open(Provider::Vapi, CALL, &[url], None).await.err().expect("refused");

@@ -168,10 +168,7 @@ fn recording_urls(message: &Value, received_at: DateTime<Utc>) -> Option<Vec<Str
 }
 
 /// The different links that the pointers lead to, in their order.
-fn links<'a>(
-    message: &Value,
-    pointers: impl Iterator<Item = &'a &'a str>,
-) -> Option<Vec<String>> {
+fn links<'a>(message: &Value, pointers: impl Iterator<Item = &'a &'a str>) -> Option<Vec<String>> {
     let mut urls: Vec<String> = Vec::new();
     for url in pointers.filter_map(|pointer| text(message, &[pointer])) {
         let is_link = url.starts_with("https://") || url.starts_with("http://");

@@ -259,8 +259,9 @@ async fn spawn_serve(
     let serve = spawn("serve", folder, environment, &[]).await;
     // Alive is enough: some tests start it while Postgres is down.
     let healthy = format!("{api_url}/healthz");
-    let answers =
-        || async { http.get(&healthy).send().await.is_ok_and(|answer| answer.status().is_success()) };
+    let answers = || async {
+        http.get(&healthy).send().await.is_ok_and(|answer| answer.status().is_success())
+    };
     serve.ready(answers).await.expect("serve is alive");
     serve
 }
