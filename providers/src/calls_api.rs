@@ -10,8 +10,13 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    error::ProviderError, http::SetupError, incoming::Incoming, json, retell::calls::RetellCalls,
-    twilio::calls::TwilioCalls, vapi::calls::VapiCalls,
+    error::ProviderError,
+    http::SetupError,
+    incoming::{self, Incoming},
+    json,
+    retell::calls::RetellCalls,
+    twilio::calls::TwilioCalls,
+    vapi::calls::VapiCalls,
 };
 
 /// A call as a list shows it.
@@ -112,7 +117,8 @@ pub(crate) fn read_lost_call(body: &[u8]) -> Option<Incoming> {
         return None;
     }
     let root = json::parse(body).ok()?;
-    let id = json::text(&root, &["/postcall/lost_call"])?;
+    let id = json::text(&root, &["/postcall/lost_call"])
+        .filter(|id| id.len() <= incoming::MAX_CALL_ID_BYTES)?;
     let facts = CallFacts {
         status: Some(CallStatus::Failed),
         ended_reason: Some(LOST_REASON.to_owned()),
@@ -135,7 +141,6 @@ mod tests {
     use contract::{call::Origin, merge};
 
     use super::*;
-    use crate::incoming;
 
     #[test]
     fn a_lost_call_is_read_back_from_the_sweep_only() {

@@ -46,7 +46,18 @@ fn check_vapi(settings: &Value, fields: &Map<String, Value>) -> Result<(), Strin
     if let Some(name) = &plan.message_id_header {
         header("messageIdHeader", name)?;
     }
-    visible("signaturePrefix", plan.signature_prefix.as_deref().unwrap_or_default())?;
+    let headers = [Some(&plan.signature_header), Some(&plan.timestamp_header)];
+    let headers = headers.into_iter().chain([plan.message_id_header.as_ref()]).flatten();
+    let names: Vec<String> = headers.map(|name| name.to_ascii_lowercase()).collect();
+    if (1..names.len()).any(|at| names[at..].contains(&names[at - 1])) {
+        return Err("each header must have a name of its own".to_owned());
+    }
+    let prefix = plan.signature_prefix.as_deref().unwrap_or_default();
+    visible("signaturePrefix", prefix)?;
+    // HTTP trims a header's value, and other texts are no header.
+    if !prefix.is_ascii() || prefix.starts_with(' ') {
+        return Err("signaturePrefix must be ASCII and not begin with a space".to_owned());
+    }
     visible("payloadFormat", &plan.payload_format)?;
     check_format(&plan)
 }
@@ -137,6 +148,9 @@ mod tests {
         for (settings, word) in [
             (json!({ "signature_header": "x" }), "may hold only"),
             (json!({ "algorithm": "md5" }), "HMAC plan"),
+            (json!({ "signatureHeader": "X-Timestamp" }), "name of its own"),
+            (json!({ "signaturePrefix": " v1=" }), "begin with a space"),
+            (json!({ "signaturePrefix": "é" }), "ASCII"),
             (json!({ "includeTimestamp": "yes" }), "HMAC plan"),
             (json!({ "payloadFormat": "{timestamp}" }), "{body} once"),
             (json!({ "payloadFormat": "{body}{body}" }), "{body} once"),
