@@ -14,6 +14,7 @@ use providers::webhook_out::WebhookSender;
 use store::{
     Database,
     deliveries::{self, Attempt, Delivery},
+    events::CALL_STARTED,
     sealing::Sealer,
 };
 use temporalio_macros::activities;
@@ -66,9 +67,11 @@ impl WebhookActivities {
         let pending = deliveries::pending_of_call(&self.db, &self.sealer, call, input.retry_failed)
             .await
             .map_err(|e| of_store(&e))?;
-        let (first, left_behind): (Vec<_>, Vec<_>) =
-            pending.into_iter().partition(|delivery| delivery.attempts == 0);
-        // Attempted by a worker that died before it could hand them over.
+        // Begun by another: by a worker that died before it could hand them over, or, of a start, by
+        // the dispatcher. Its own workflow is the one to go on; where it runs, nothing happens.
+        let (first, left_behind): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .partition(|delivery| delivery.attempts == 0 && delivery.event_type != CALL_STARTED);
         let mut made = FirstAttemptsMade {
             delivered: 0,
             undelivered: left_behind.iter().map(|delivery| hand_over(delivery, None)).collect(),

@@ -88,7 +88,7 @@ pub async fn open(
     // Of a call that is known to be over its final event tells everything, the start too.
     if started && !status.is_final() {
         let told = Told { identity, key, facts: &facts, billed: None };
-        events::emit_call_event(&mut tx, told, "call.started").await?;
+        events::emit_call_event(&mut tx, told, events::CALL_STARTED).await?;
     }
     // Those that were folded, and no other: one may have been stored since.
     let folded: Vec<_> = stored.iter().map(|event| event.id.0).collect();

@@ -20,6 +20,8 @@ use crate::{
     error::During,
 };
 
+/// Webhook event of a call that was answered.
+pub const CALL_STARTED: &str = "call.started";
 /// Webhook event of a call that was talked through.
 pub const CALL_COMPLETED: &str = "call.completed";
 /// Webhook event of a call that ended otherwise.

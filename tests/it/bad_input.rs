@@ -1,11 +1,29 @@
 //! Bad input: a clear answer, nothing lost, no 5xx.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
+
+use contract::call::Provider;
+use futures::StreamExt;
+use providers::twilio;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 
 use crate::harness::{
-    World,
-    calls::{REPORT, fresh_id, report_of, report_with},
+    Options, World,
+    calls::{PATIENCE, REPORT, example_of, fresh_id, report_with},
+    signed::{fresh_call, retell_event, twilio_form},
+    wait::until,
 };
+
+const PROVIDERS: [Provider; 3] = [Provider::Vapi, Provider::Retell, Provider::Twilio];
+/// Planted in bodies: neither a reason nor a log may quote them.
+const MARK: &str = "zebra-4711";
+/// Most memory that `serve` may ever have had, in KiB: about 60 MB of its own, and some bodies.
+const MOST_KIB: u64 = 400 * 1024;
+/// Connections that are used at once.
+const AT_ONCE: usize = 16;
 
 impl World {
     async fn post_to(
@@ -117,18 +135,389 @@ async fn a_body_of_20_mb_is_refused_and_odd_reports_are_understood() {
     assert_eq!(call["status"], "completed");
 }
 
+/// A report, the last word of a call, with something in it that another delivery may differ in.
+fn report(world: &World, provider: Provider, id: &str, variant: &str) -> Vec<u8> {
+    let audio = json!({ "recording_url": format!("{}/retell/{id}.wav", world.fakes.url()),
+        "recording_multi_channel_url": null, "metadata": { "note": variant } });
+    match provider {
+        Provider::Vapi => report_with(id, &json!({ "note": variant })),
+        Provider::Retell => retell_event("call_analyzed", id, &audio),
+        Provider::Twilio => {
+            format!("{}&Note={variant}", twilio_form("voice_status_completed", id)).into_bytes()
+        }
+    }
+}
+
+impl World {
+    fn by(&self, provider: Provider, body: Vec<u8>) -> RequestBuilder {
+        self.signed(&self.demo.organization_id, provider, self.secret_of(provider), body)
+    }
+
+    /// JSON as Twilio sends it: the URL names its hash, and is all that is signed.
+    fn by_twilio_in_json(&self, body: Vec<u8>) -> RequestBuilder {
+        let url = self.webhook_url(&self.demo.organization_id, Provider::Twilio);
+        let url = format!("{url}?bodySHA256={}", hex::encode(Sha256::digest(&body)));
+        let token = self.demo.twilio_auth_token.clone().into();
+        let request = self.http.post(&url).header("content-type", "application/json");
+        request.header("x-twilio-signature", twilio::auth::sign(&url, b"", &token)).body(body)
+    }
+
+    /// Posts all of them, some at a time; gives the statuses in their order.
+    async fn post_all(&self, requests: impl IntoIterator<Item = RequestBuilder>) -> Vec<u16> {
+        let answers = futures::stream::iter(requests)
+            .map(|request| async { request.send().await.expect("an answer").status().as_u16() });
+        answers.buffered(AT_ONCE).collect().await
+    }
+
+    /// Process id of `serve`: the process that listens where this world does.
+    fn serve_pid(&self) -> u32 {
+        let listen = format!("POSTCALL_LISTEN={}", self.api_url.trim_start_matches("http://"));
+        let is_ours = |pid: &u32| {
+            let read = |what| std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+            let has =
+                |what, text: &str| read(what).split(|b| *b == 0).any(|t| t == text.as_bytes());
+            has("cmdline", "serve") && has("environ", &listen)
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.find(is_ours).expect("serve is alive")
+    }
+
+    /// The most memory that `serve` ever had, in KiB.
+    fn serve_peak_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.serve_pid());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Every event has ended, in order or parked for a reason that quotes nothing of it.
+    async fn all_has_ended_and_nothing_is_quoted(&self) {
+        until("every event is processed or parked", PATIENCE * 2, || async {
+            let inbox = self.inbox().await;
+            inbox.iter().all(|(status, _)| status != "received").then_some(())
+        })
+        .await;
+        let inbox = self.inbox().await;
+        assert!(inbox.iter().all(|(status, reason)| (status == "parked") != reason.is_empty()));
+        let told: String = inbox.into_iter().map(|(_, reason)| reason).collect();
+        let told = told + &self.log("serve") + &self.log("worker");
+        assert!(!told.contains(MARK), "a body is quoted");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+
+    /// How many events Postgres did not take in time: they may be stored, and counted, twice.
+    async fn went_to_the_spool(&self) -> i32 {
+        let metrics = self.http.get(format!("{}/metrics", self.api_url)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("postcall_spooled_events_total "));
+        line.map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// Rows of a call's events, conflicts and the body of the first.
+    async fn first_of(&self, provider: Provider, id: &str) -> (usize, i32, Vec<u8>) {
+        let sql = "select conflicts, body from inbox where call_id = $1";
+        let rows = self.db.query(sql, &[&self.call_of(provider, id).0]).await.unwrap();
+        (rows.len(), rows[0].get(0), rows[0].get(1))
+    }
+
+    /// Waits for a number of conflicts: exactly that many, unless Postgres was slow.
+    async fn has_conflicts(&self, provider: Provider, id: &str, expected: i32) {
+        until(&format!("{expected} conflicts of {provider}"), Duration::from_secs(20), || async {
+            (self.first_of(provider, id).await.1 >= expected).then_some(())
+        })
+        .await;
+        let conflicts = self.first_of(provider, id).await.1;
+        let most = expected + self.went_to_the_spool().await;
+        assert!(conflicts <= most, "{provider}: {conflicts} in place of {expected}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_at_once_are_one_and_another_body_is_a_conflict() {
     let world = World::start().await;
-    let id = fresh_id();
-    let posts = (0..200).map(|_| world.post(report_of(&id)));
-    let answers = futures::future::join_all(posts).await;
-    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
-    assert_eq!(world.inbox().await.len(), 1);
-    let other = report_with(&id, &json!({ "summary": "something else" }));
-    assert_eq!(world.post(other).await, 200);
-    let row = world.db.query_one("select conflicts, body_sha256 from inbox", &[]).await.unwrap();
-    assert_eq!(row.get::<_, i32>(0), 1);
-    let call = world.closed(&id).await;
-    assert!(call["summary"].as_str().unwrap().contains("Ana"), "the first wins");
+    for provider in PROVIDERS {
+        let id = fresh_call(provider);
+        let first = report(&world, provider, &id, "first");
+        let posts = (0..200).map(|_| world.by(provider, first.clone()).send());
+        let answers = futures::future::join_all(posts).await;
+        let refused = answers.iter().filter(|one| !one.as_ref().unwrap().status().is_success());
+        assert_eq!(refused.count(), 0, "{provider}");
+        until("it is stored", PATIENCE, || async {
+            let sql = "select from inbox where call_id = $1";
+            let call = world.call_of(provider, &id).0;
+            world.db.query_opt(sql, &[&call]).await.ok()?.map(|_| ())
+        })
+        .await;
+        assert_eq!(world.first_of(provider, &id).await, (1, 0, first.clone()), "{provider}");
+
+        let other = |variant: usize| report(&world, provider, &id, &variant.to_string());
+        let one = world.by(provider, other(1)).send().await.unwrap().status();
+        assert!(one.is_success(), "{provider}: {one}");
+        world.has_conflicts(provider, &id, 1).await;
+        let posts = (0..50).map(|variant| world.by(provider, other(variant)).send());
+        let answers = futures::future::join_all(posts).await;
+        assert!(answers.iter().all(|one| one.as_ref().unwrap().status().is_success()));
+        world.has_conflicts(provider, &id, 51).await;
+        assert!(world.by(provider, first.clone()).send().await.unwrap().status().is_success());
+        let (rows, _, body) = world.first_of(provider, &id).await;
+        assert_eq!((rows, body), (1, first), "{provider}: the first wins");
+        let call = world.closed_of(provider, &id).await;
+        assert_eq!(call["status"], "completed", "{provider}");
+
+        let id = fresh_call(provider);
+        let bodies = (0..50).map(|variant| report(&world, provider, &id, &variant.to_string()));
+        let posts = bodies.map(|body| world.by(provider, body).send());
+        let answers = futures::future::join_all(posts).await;
+        assert!(answers.iter().all(|one| one.as_ref().unwrap().status().is_success()));
+        world.closed_of(provider, &id).await;
+        world.has_conflicts(provider, &id, 49).await;
+        assert_eq!(world.first_of(provider, &id).await.0, 1, "{provider}");
+    }
+}
+
+/// A gzip file (RFC 1952) of one stored block.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(text.len().min(0xffff)).unwrap();
+    let text = &text[..usize::from(length)];
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let sum = crc32fast::hash(text).to_le_bytes();
+    [&head, &lengths[..], text, &sum, &u32::from(length).to_le_bytes()].concat()
+}
+
+fn cuts(body: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..40).map(|part| body[..body.len() * part / 40].to_vec())
+}
+
+/// What may become of a good JSON body that holds [`MARK`] in a text.
+fn json_poison(body: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert!(text.contains(MARK) && text.starts_with('{'));
+    let marked = |with: &[u8]| {
+        let at = text.find(MARK).unwrap();
+        [&body[..at], MARK.as_bytes(), with, &body[at + MARK.len()..]].concat()
+    };
+    let first = |member: &str| format!("{{{member},{}", &text[1..]).into_bytes();
+    let nested =
+        |open: &str, close: &str| [open.repeat(1_000_000), close.repeat(1_000_000)].concat();
+    let mut poison = vec![
+        b"   ".to_vec(),
+        b"null".to_vec(),
+        format!("[\"{MARK}\"]").into_bytes(),
+        format!("\"{MARK}\"").into_bytes(),
+        b"1e309".to_vec(),
+        marked(br"\u0000"),
+        marked(b"\0"),
+        marked(br"\ud800"),
+        marked(br"\udc00\ud800"),
+        marked(br"\ud83dA"),
+        marked(b"\xff\xfe"),
+        marked(b"\xc0\x80"),
+        marked(b"\n"),
+        nested("[", "]").into_bytes(),
+        nested("{\"a\":", "}").into_bytes(),
+        "[".repeat(1_000_000).into_bytes(),
+        first(&format!("\"x\":{}", "[".repeat(100_000))),
+        first("\"x\":1e309"),
+        first(&format!("\"x\":{}", "9".repeat(100_000))),
+        first(&format!("\"x\":\"{}\"", "long ".repeat(1_000_000))),
+        [body, b"}"].concat(),
+        [b"\xef\xbb\xbf", body].concat(),
+        gzip(body),
+        (0..2_000).map(|n| format!("{MARK}{n}={n}&")).collect::<String>().into_bytes(),
+        format!("{MARK}=%zz&%=%1").into_bytes(),
+    ];
+    poison.extend(cuts(body));
+    poison
+}
+
+/// What may become of a good form that holds [`MARK`] as a value.
+fn form_poison(body: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let marked = |with: &[u8]| {
+        let at = text.find(MARK).unwrap() + MARK.len();
+        [&body[..at], with, &body[at..]].concat()
+    };
+    let mut poison = vec![
+        marked(b"%00"),
+        marked(b"\0"),
+        marked(b"%ed%a0%80"),
+        marked(b"\xff"),
+        marked(b"%ff%fe"),
+        marked(b"%zz"),
+        marked(b"%"),
+        marked(b"%2"),
+        marked("9".repeat(40_000).as_bytes()),
+        marked(&b"&CallSid=CA0&CallStatus=ringing".repeat(200)),
+        marked(&b"&".repeat(900)),
+        (0..2_000).map(|n| format!("{MARK}{n}={n}&")).collect::<String>().into_bytes(),
+        b"=".to_vec(),
+        b"&&&".to_vec(),
+        format!("{MARK}").into_bytes(),
+        "[".repeat(60_000).into_bytes(),
+        "{\"a\":".repeat(10_000).into_bytes(),
+        br#"{"CallSid":"\u0000","CallStatus":1e309}"#.to_vec(),
+        vec![b'x'; 5_000_000],
+        gzip(body),
+    ];
+    poison.extend(cuts(body));
+    poison
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_is_parked_or_refused_and_memory_stays_bounded() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    world.without_options().await;
+    let (pid, before) = (world.serve_pid(), world.serve_peak_kib());
+    let good = |provider| report(&world, provider, &fresh_call(provider), MARK);
+    let fields: serde_json::Map<String, Value> = form_urlencoded::parse(&good(Provider::Twilio))
+        .map(|(k, v)| (k.into(), v.into()))
+        .collect();
+    let fields = Value::Object(fields).to_string().into_bytes();
+    let mut requests: Vec<(Provider, RequestBuilder)> = Vec::new();
+    for provider in PROVIDERS {
+        let poison = match provider {
+            Provider::Twilio => form_poison(&good(provider)),
+            _ => json_poison(&good(provider)),
+        };
+        let posts = poison.into_iter().map(|body| (provider, world.by(provider, body)));
+        requests.extend(posts);
+        for body in [gzip(&good(provider)), good(provider)] {
+            let announced = world.by(provider, body).header("content-encoding", "gzip");
+            requests.push((provider, announced));
+        }
+    }
+    let posts = json_poison(&fields).into_iter();
+    requests.extend(posts.map(|body| (Provider::Twilio, world.by_twilio_in_json(body))));
+    let (providers, requests): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let sent = requests.len();
+    let answers = world.post_all(requests).await;
+    assert_eq!((answers.len(), sent > 200), (sent, true));
+    for (status, provider) in answers.iter().zip(&providers) {
+        let calm = (200..300).contains(status) || [400, 401, 413].contains(status);
+        assert!(calm, "{provider}: {status} in {answers:?}");
+    }
+    let taken = answers.iter().filter(|status| **status < 300).count();
+    assert!(taken * 10 > sent * 8, "what is signed is parked: {answers:?}");
+    let sql = "select provider, count(*), count(*) filter (where status = 'parked') from inbox
+               group by provider";
+    for row in world.db.query(sql, &[]).await.unwrap() {
+        let (provider, rows, parked): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        eprintln!("{provider}: {rows} rows, {parked} parked");
+        assert!(parked >= 20, "{provider}: {parked} parked of {rows}");
+    }
+
+    // As much of it at once as the memory for bodies holds, and more than any body may have.
+    let large = |provider| world.by(provider, vec![b'['; 10_000_000]);
+    let at_once = (0..16).map(|n| large(PROVIDERS[n % 2]));
+    let answers = world.post_all(at_once).await;
+    assert!(answers.iter().all(|status| [200, 204, 503].contains(status)), "{answers:?}");
+    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'['; 65_536])).take(1_600);
+    let endless = world.by(Provider::Vapi, Vec::new()).body(reqwest::Body::wrap_stream(endless));
+    if let Ok(answer) = endless.send().await {
+        assert_eq!(answer.status(), 413);
+    }
+    assert_eq!(world.serve_pid(), pid, "the same process");
+    let after = world.serve_peak_kib();
+    eprintln!("serve had at most {before} KiB before and {after} KiB after");
+    assert!(after < MOST_KIB, "{after} KiB");
+    world.start_worker(&[]).await;
+    world.all_has_ended_and_nothing_is_quoted().await;
+    let call = world.post_call().await;
+    world.closed(&call).await;
+}
+
+/// Places of all values in a document.
+fn pointers(value: &Value, at: String, found: &mut Vec<String>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => {
+            let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
+            members.iter().map(|(name, value)| (escaped(name), value)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(n, v)| (n.to_string(), v)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in below {
+        pointers(value, format!("{at}/{name}"), found);
+    }
+    found.push(at);
+}
+
+/// The document again and again, each time with another value of another type than it should have.
+fn mistyped(document: &dyn Fn() -> Vec<u8>) -> Vec<Vec<u8>> {
+    let odd = [
+        json!(null),
+        json!("12"),
+        json!(-1),
+        json!([]),
+        json!(1e300),
+        json!({ "a": MARK }),
+        json!(true),
+        json!("99999999999999999999"),
+        json!([[{ "a": [MARK] }]]),
+        json!(u64::MAX),
+        json!(""),
+        json!("0000-13-45T99:99:99Z"),
+        json!(-0.5),
+    ];
+    let mut places = Vec::new();
+    pointers(&serde_json::from_slice(&document()).unwrap(), String::new(), &mut places);
+    let bodies = places.iter().enumerate().map(|(n, place)| {
+        let mut body: Value = serde_json::from_slice(&document()).unwrap();
+        *body.pointer_mut(place).unwrap() = odd[n % odd.len()].clone();
+        body.to_string().into_bytes()
+    });
+    bodies.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_wrong_types_end_as_calls_or_parked() {
+    let world = World::start().await;
+    world.without_options().await;
+    let begun = Instant::now();
+    let vapi = || example_of("end_of_call_report", &fresh_id());
+    let ended = || example_of("status_update_ended", &fresh_id());
+    let retell = || report(&world, Provider::Retell, &fresh_call(Provider::Retell), "x");
+    let mut requests = Vec::new();
+    for (provider, bodies) in [
+        (Provider::Vapi, mistyped(&vapi)),
+        (Provider::Vapi, mistyped(&ended)),
+        (Provider::Retell, mistyped(&retell)),
+    ] {
+        requests.extend(bodies.into_iter().map(|body| world.by(provider, body)));
+    }
+    let form = |id: &str| String::from_utf8(report(&world, Provider::Twilio, id, "x")).unwrap();
+    let odd = ["", "abc", "-1", "1e309", "99999999999999999999", "%F0%9F%98%80", "%00", "1.5"];
+    for (n, pair) in form("").split('&').enumerate() {
+        let (name, _) = pair.split_once('=').unwrap();
+        for skip in 0..3 {
+            let form = form(&fresh_call(Provider::Twilio));
+            let pairs = form.split('&').map(|pair| match pair.split_once('=') {
+                Some((of, _)) if of == name => format!("{name}={}", odd[(n + skip) % odd.len()]),
+                _ => pair.to_owned(),
+            });
+            let body = pairs.collect::<Vec<_>>().join("&");
+            requests.push(world.by(Provider::Twilio, body.into_bytes()));
+        }
+    }
+    let sent = requests.len();
+    let answers = world.post_all(requests).await;
+    assert!(answers.iter().all(|status| [200, 204].contains(status)), "{answers:?}");
+    assert!(sent > 500, "{sent}");
+    world.all_has_ended_and_nothing_is_quoted().await;
+    let inbox = world.inbox().await;
+    let parked = inbox.iter().filter(|(status, _)| status == "parked").count();
+    eprintln!("{sent} sent, {} stored, {parked} parked, {:?}", inbox.len(), begun.elapsed());
+    assert!(parked > 0 && parked * 5 < inbox.len(), "{parked} of {}", inbox.len());
+    let (mut shown, mut path) = (0, "/v1/calls?limit=100".to_owned());
+    loop {
+        let (status, page) = world.get(&path).await;
+        assert_eq!(status, 200, "{page}");
+        shown += page["data"].as_array().unwrap().len();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/calls?limit=100&cursor={next}");
+    }
+    assert!(shown > 400, "{shown} calls can be shown");
 }

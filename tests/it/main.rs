@@ -5,15 +5,18 @@
 mod harness;
 
 mod bad_input;
+mod credentials;
 mod deliveries;
 mod dev_command;
 mod histories;
 mod kills;
+mod limits;
 mod one_call;
 mod orders;
 mod outages;
 mod postgres;
 mod providers;
+mod replay;
 mod retries;
 mod storage;
 mod tenancy;

@@ -7,12 +7,18 @@ use contract::{
     names::call_workflow_id,
 };
 use futures::StreamExt;
-use postcall::dev::fakes::Kind;
+use postcall::dev::fakes::{self, Effect, Filter, Kind};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
 
 use crate::harness::{
-    Options, World, audit::Counts, calls::PATIENCE, rows::Rows, signed::{Stored, fresh_call}, wait::until,
+    Options, World,
+    audit::Counts,
+    calls::PATIENCE,
+    permuted::{Choices, orders},
+    rows::Rows,
+    signed::{Stored, fresh_call},
+    wait::until,
 };
 
 /// Calls that are posted side by side.
@@ -24,6 +30,27 @@ const LONG_PATIENCE: Duration = Duration::from_secs(600);
 const VAPI_REPORT: usize = 4;
 const RETELL_ANALYZED: usize = 2;
 const TWILIO_COMPLETED: usize = 3;
+
+/// How many webhooks a life has.
+const WEBHOOKS: [(Provider, usize); 3] =
+    [(Provider::Vapi, 5), (Provider::Retell, 3), (Provider::Twilio, 5)];
+/// Orders that are tried with time between: as it should be, the last first, the start last and so
+/// on, some with a repetition.
+const LATE: [(Provider, &[usize]); 13] = [
+    (Provider::Vapi, &[0, 1, 2, 3, 4]),
+    (Provider::Vapi, &[4, 0, 1, 2, 3]),
+    (Provider::Vapi, &[3, 4, 2, 1, 0, 3]),
+    (Provider::Vapi, &[0, 1, 3, 4, 2, 4]),
+    (Provider::Vapi, &[4, 3, 2, 1, 0]),
+    (Provider::Retell, &[0, 1, 2]),
+    (Provider::Retell, &[2, 1, 0]),
+    (Provider::Retell, &[1, 2, 0, 1]),
+    (Provider::Retell, &[2, 0, 1]),
+    (Provider::Twilio, &[0, 1, 2, 3, 4]),
+    (Provider::Twilio, &[4, 0, 1, 2, 3]),
+    (Provider::Twilio, &[3, 4, 2, 1, 0, 3]),
+    (Provider::Twilio, &[0, 1, 3, 4, 2, 4]),
+];
 
 /// One call: which of the webhooks of its life are posted, in which order.
 #[derive(Debug)]
@@ -53,40 +80,6 @@ impl Posted {
     }
 }
 
-/// Choices that the seed repeats (SplitMix64).
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-
-    /// The order, with one of it repeated on the way and one at the end.
-    fn with_repetitions(&mut self, order: &[usize]) -> Vec<usize> {
-        let mut sequence = order.to_vec();
-        let place = 1 + self.below(order.len());
-        sequence.insert(place, sequence[self.below(place)]);
-        sequence.push(order[self.below(order.len())]);
-        sequence
-    }
-}
-
-/// Every order of every non-empty subset of a life of `webhooks`.
-fn orders(webhooks: usize) -> Vec<Vec<usize>> {
-    let mut orders: Vec<Vec<usize>> = (0..webhooks).map(|first| vec![first]).collect();
-    let mut next = 0;
-    while next < orders.len() {
-        let order = orders[next].clone();
-        let rest = (0..webhooks).filter(|place| !order.contains(place));
-        orders.extend(rest.map(|place| [&order[..], &[place]].concat()));
-        next += 1;
-    }
-    orders
-}
-
 impl World {
     async fn post_at_once(&self, call: &Posted) {
         let life = self.life(call.provider, &call.id);
@@ -107,12 +100,12 @@ impl World {
                 sequence: sequence[from..next].to_vec(),
             };
             self.post_at_once(&so_far(next - 1)).await;
-            self.at_rest(&so_far(0)).await;
+            self.rests(&so_far(0)).await;
         }
     }
 
     /// Waits until every event of a call is processed and its workflow, where it has one, closed.
-    async fn at_rest(&self, call: &Posted) {
+    async fn rests(&self, call: &Posted) {
         let id = self.call_of(call.provider, &call.id);
         let done = Stored { events: call.events(), undone: 0 };
         until(&format!("{call:?} is at rest"), PATIENCE, || async {
@@ -139,6 +132,23 @@ impl World {
             (done == events).then_some(())
         })
         .await;
+    }
+
+    async fn every_event_is_delivered_once(&self) {
+        until("every event is delivered", PATIENCE, || async {
+            let sql = "select count(*) from webhook_deliveries where state <> 'delivered'";
+            let open: i64 = self.db.query_one(sql, &[]).await.ok()?.get(0);
+            (open == 0).then_some(())
+        })
+        .await;
+        let mut times: BTreeMap<(String, String), u32> = BTreeMap::new();
+        let webhooks = Filter { kind: Some(Kind::Webhook), ..Filter::default() };
+        for Effect { request, .. } in self.fakes.effects().list(&webhooks) {
+            let kind = request.body["type"].to_string();
+            *times.entry((kind, request.headers["webhook-id"].clone())).or_default() += 1;
+        }
+        let repeated: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(repeated.is_empty(), "of {}: {repeated:?}", times.len());
     }
 
     /// What customers were told of a call, in order: type and data.
@@ -179,14 +189,12 @@ async fn every_order_of_every_subset_ends_in_the_same_rows() {
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
     let mut choices = Choices(seed);
     let mut calls = Vec::new();
-    for (provider, webhooks, expected) in
-        [(Provider::Vapi, 5, 325), (Provider::Retell, 3, 15), (Provider::Twilio, 5, 325)]
-    {
-        let orders = orders(webhooks);
-        assert_eq!(orders.len(), expected);
-        let sequences = orders.iter().map(|order| choices.with_repetitions(order));
-        calls.extend(sequences.map(|sequence| Posted::new(provider, sequence)));
+    for (provider, webhooks) in WEBHOOKS {
+        for order in orders(webhooks) {
+            calls.push(Posted::new(provider, choices.with_repetitions(&order)));
+        }
     }
+    assert_eq!(calls.len(), 325 + 15 + 325);
     let posting = futures::stream::iter(&calls);
     posting.for_each_concurrent(AT_ONCE, |call| world.post_at_once(call)).await;
     world.all_processed(&calls).await;
@@ -254,33 +262,15 @@ async fn late_webhooks_end_in_the_same_rows_and_repeat_no_effect() {
     let world = World::with(Options { environment, ..Options::default() }).await;
     let all_events = "update webhooks set events = '{call.*}'";
     world.db.batch_execute(all_events).await.unwrap();
-    let at_once = |provider, webhooks| Posted::new(provider, (0..webhooks).collect());
-    let at_once =
-        [at_once(Provider::Vapi, 5), at_once(Provider::Retell, 3), at_once(Provider::Twilio, 5)];
-    let slow: Vec<Posted> = [
-        (Provider::Vapi, vec![0, 1, 2, 3, 4]),
-        (Provider::Vapi, vec![4, 0, 1, 2, 3]),
-        (Provider::Vapi, vec![3, 4, 2, 1, 0, 3]),
-        (Provider::Vapi, vec![0, 1, 3, 4, 2, 4]),
-        (Provider::Vapi, vec![4, 3, 2, 1, 0]),
-        (Provider::Retell, vec![0, 1, 2]),
-        (Provider::Retell, vec![2, 1, 0]),
-        (Provider::Retell, vec![1, 2, 0, 1]),
-        (Provider::Retell, vec![2, 0, 1]),
-        (Provider::Twilio, vec![0, 1, 2, 3, 4]),
-        (Provider::Twilio, vec![4, 0, 1, 2, 3]),
-        (Provider::Twilio, vec![3, 4, 2, 1, 0, 3]),
-        (Provider::Twilio, vec![0, 1, 3, 4, 2, 4]),
-    ]
-    .into_iter()
-    .map(|(provider, sequence)| Posted::new(provider, sequence))
-    .collect();
+    let at_once = WEBHOOKS.map(|(provider, all)| Posted::new(provider, (0..all).collect()));
+    let slow: Vec<Posted> =
+        LATE.iter().map(|(provider, sequence)| Posted::new(*provider, sequence.to_vec())).collect();
     futures::join!(
         futures::stream::iter(&at_once).for_each_concurrent(AT_ONCE, |c| world.post_at_once(c)),
         futures::stream::iter(&slow).for_each_concurrent(AT_ONCE, |c| world.post_slowly(c)),
     );
     for call in &at_once {
-        world.at_rest(call).await;
+        world.rests(call).await;
     }
 
     for expected in &at_once {
@@ -290,24 +280,36 @@ async fn late_webhooks_end_in_the_same_rows_and_repeat_no_effect() {
             assert_eq!(difference, "", "{call:?}");
         }
     }
-    let calls = at_once.iter().chain(&slow);
-    let mut told = 0;
-    for call in calls.clone() {
-        let events = world.told(call).await;
-        assert_orderly(&events, call);
-        told += events.len();
+    let calls: Vec<&Posted> = at_once.iter().chain(&slow).collect();
+    world.every_event_is_delivered_once().await;
+    for call in &calls {
+        let told = world.told(call).await;
+        assert_orderly(&told, call);
         if call.provider == Provider::Vapi {
             let counts = world.counts(&call.id).await;
-            let webhook_ids = events.len() as u64;
+            let webhook_ids = told.len() as u64;
             assert_eq!(counts, Counts { webhook_ids, ..Counts::once(3) }, "{call:?}");
         }
     }
-    let calls = calls.count() as u64;
-    until("every event is delivered", PATIENCE, || async {
-        (world.accepted(Kind::Webhook) >= told as u64).then_some(())
-    })
-    .await;
-    assert_eq!(world.accepted(Kind::Webhook), told as u64, "each event once");
+    let calls = calls.len() as u64;
     assert_eq!((world.accepted(Kind::Sms), world.accepted(Kind::Email)), (calls, calls));
     world.redis_equals_ledger().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_comes_while_the_start_is_told_does_not_tell_it_again() {
+    let world = World::start().await;
+    let all_events = "update webhooks set events = '{call.*}'";
+    world.db.batch_execute(all_events).await.unwrap();
+    let slow = json!({ "answers": [{ "delay_ms": 3000 }], "then": "repeat_last" });
+    world.fakes.script(fakes::Provider::Hooks, None, serde_json::from_value(slow).unwrap());
+    let call = Posted::new(Provider::Vapi, vec![2]);
+    world.post_at_once(&call).await;
+    world.rests(&call).await;
+    let call = Posted { sequence: vec![4], ..call };
+    world.post_at_once(&call).await;
+    world.closed(&call.id).await;
+    let kinds: Vec<String> = world.told(&call).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["call.started", "call.completed"]);
+    world.every_event_is_delivered_once().await;
 }
