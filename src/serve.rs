@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Acknowledgements get connections of their own: a flood of API reads cannot take them.
-const RECEIVER_CONNECTIONS: u32 = 16;
+const RECEIVER_CONNECTIONS: u32 = 8;
+const SECRETS_CONNECTIONS: u32 = 4;
 const API_CONNECTIONS: u32 = 16;
 /// The live streams look this often without a wake-up.
 const EVENTS_POLL: Duration = Duration::from_secs(1);
@@ -31,7 +32,6 @@ const GRACE: Duration = Duration::from_secs(8);
 /// Runs until `stop` turns true.
 pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
-    let receiver_db = Database::connect(&config.database_url, Role::Api, RECEIVER_CONNECTIONS)?;
     let db = Database::connect(&config.database_url, Role::Api, API_CONNECTIONS)?;
     let counters = Counters::new(&config.redis_url)?;
     let objects = Objects::new(&config.storage_url, config.storage_options.0.clone())?;
@@ -40,7 +40,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let live = api::live::Live::start(events, stopping.clone());
     let health = api::health::Health::new(db.clone(), counters);
     let state = api::ApiState::new(db, objects, live, health, config.sealer.clone());
-    let receiver = Receiver::start(receiver_setup(&config, receiver_db))?;
+    let receiver = Receiver::start(receiver_setup(&config)?)?;
     let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));
     let routes = api::router(state, others);
     let listener = tokio::net::TcpListener::bind(config.listen).await;
@@ -67,10 +67,12 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     Ok(())
 }
 
-fn receiver_setup(config: &Config, db: Database) -> Setup {
+fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {
     let providers = &config.providers;
-    Setup {
-        db,
+    let pool = |size| Database::connect(&config.database_url, Role::Api, size);
+    Ok(Setup {
+        db: pool(RECEIVER_CONNECTIONS)?,
+        secrets_db: pool(SECRETS_CONNECTIONS)?,
         sealer: config.sealer.clone(),
         fallbacks: Fallbacks {
             vapi: providers.vapi_webhook_secret.clone(),
@@ -84,5 +86,5 @@ fn receiver_setup(config: &Config, db: Database) -> Setup {
         spool_dir: config.spool_dir.clone(),
         spool_max_bytes: config.spool_max_bytes,
         inbox_group: config.inbox_group,
-    }
+    })
 }

@@ -1,5 +1,7 @@
 //! The JSON body of a request, checked: what is wrong with it is a problem that quotes none of it.
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
@@ -9,6 +11,9 @@ use serde_json::error::Category;
 
 use super::problem::{Kind, Problem};
 
+/// From the first byte to the last.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The body. `T` denies unknown fields.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub T);
@@ -17,8 +22,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|_| invalid("The body is too long, or broke off.".to_owned()))?;
+        let read = tokio::time::timeout(TIMEOUT, Bytes::from_request(request, state)).await;
+        let read = read.map_err(|_| invalid("The body took too long to arrive.".to_owned()))?;
+        let bytes = read.map_err(|_| invalid("The body is too long, or broke off.".to_owned()))?;
         // serde would take the fields from an array too, by their order.
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(invalid("The body must be a JSON object.".to_owned()));

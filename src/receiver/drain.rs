@@ -85,7 +85,10 @@ async fn put_aside(folder: &Path, record: &Bytes) -> Result<(), NotStored> {
     tracing::error!(path = %path.display(), "a record of the spool cannot be stored and is put aside");
     metrics::counter!("postcall_spool_refused_total").increment(1);
     let written = async {
-        let mut file = tokio::fs::File::create(&path).await?;
+        // Bodies are for nobody else's eyes.
+        let mut options = tokio::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&path).await?;
         file.write_all(record).await?;
         file.sync_all().await
     };

@@ -1,25 +1,36 @@
 //! Rate limits of webhooks. None of them can turn away a signed event of a call's life: they count
 //! requests that prove nothing, by address, and messages that drive no call, by organization.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use contract::ids::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-/// Refusals that one address gets as 401 in a minute; after that it gets 429, and no more queries.
+/// Refusals that one address gets as 401 in a minute; after that it gets 429, which tells a sender
+/// with a wrong secret to slow down. The work is done by then: only a check of the signature can
+/// tell, and behind a proxy all share its address.
 const FORGERIES_A_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("not zero");
-/// Messages a second that drive no call: a busy assistant sends ten of a call that speaks.
+/// Messages a second that drive no call and are stored all the same: a busy assistant sends ten a
+/// second of a call that speaks.
 const CHATTER_A_SECOND: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
 /// What may come at once after a quiet time.
 const CHATTER_BURST: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
-/// Addresses remembered before the quiet ones are forgotten.
+/// Addresses remembered; beyond that the quiet ones are forgotten, and new ones not remembered.
 const MAX_REMEMBERED: usize = 10_000;
+/// Between two looks for quiet ones, which go through all.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts what may be turned away.
 #[derive(Clone)]
 pub(super) struct Limits {
     forgeries: Arc<DefaultKeyedRateLimiter<IpAddr>>,
     chatter: Arc<DefaultKeyedRateLimiter<OrganizationId>>,
+    forgot_at: Arc<Mutex<Instant>>,
 }
 
 impl Default for Limits {
@@ -29,6 +40,7 @@ impl Default for Limits {
         Self {
             forgeries: Arc::new(RateLimiter::keyed(forgeries)),
             chatter: Arc::new(RateLimiter::keyed(chatter)),
+            forgot_at: Arc::new(Mutex::new(Instant::now())),
         }
     }
 }
@@ -36,15 +48,28 @@ impl Default for Limits {
 impl Limits {
     /// Counts a request that proved nothing; false once its address has sent too many.
     pub(super) fn may_be_refused_politely(&self, address: IpAddr) -> bool {
-        if self.forgeries.len() > MAX_REMEMBERED {
+        if self.forgeries.len() >= MAX_REMEMBERED {
+            let mut forgot_at = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if forgot_at.elapsed() < FORGET_EVERY {
+                return true;
+            }
+            *forgot_at = Instant::now();
             self.forgeries.retain_recent();
         }
-        self.forgeries.check_key(&address).is_ok()
+        self.forgeries.check_key(&network(address)).is_ok()
     }
 
     /// Counts a signed message that drives no call; false once the organization sends too many.
     pub(super) fn may_chatter(&self, organization: OrganizationId) -> bool {
         self.chatter.check_key(&organization).is_ok()
+    }
+}
+
+/// Whoever has one IPv6 address has its network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
     }
 }
 
@@ -63,6 +88,11 @@ mod tests {
         let polite = (0..1000).filter(|_| limits.may_be_refused_politely(address(1))).count();
         assert!((120..200).contains(&polite), "{polite}");
         assert!(limits.may_be_refused_politely(address(2)));
+        for number in 0..MAX_REMEMBERED as u128 {
+            let stranger = IpAddr::V6(Ipv6Addr::from_bits(number << 64));
+            assert!(limits.may_be_refused_politely(stranger));
+        }
+        assert!(limits.forgeries.len() <= MAX_REMEMBERED, "memory is bounded");
         let organization = |id| OrganizationId(Uuid::from_u128(id));
         let heard = (0..10_000).filter(|_| limits.may_chatter(organization(1))).count();
         assert!((2_000..5_000).contains(&heard), "{heard}");

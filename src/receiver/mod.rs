@@ -28,8 +28,8 @@ use self::{budget::Budget, keep::Keeper, limits::Limits, secrets::Secrets, spool
 
 pub use secrets::Fallbacks;
 
-/// Commits of the inbox at once. Two keep the disk busy while one is being prepared; more only
-/// make smaller groups.
+/// Commits of the inbox at once: two are under way while a third is prepared. More only make
+/// smaller groups.
 const WRITERS: usize = 3;
 
 /// What the receivers need.
@@ -47,6 +47,9 @@ pub struct Receiver {
 pub struct Setup {
     /// A pool of its own, so that a busy API cannot hold up an acknowledgement.
     pub db: Database,
+    /// Another for the organizations' secrets: whoever asks with invented organizations must not
+    /// hold up a commit.
+    pub secrets_db: Database,
     /// Opens the organizations' secrets.
     pub sealer: Sealer,
     /// Secrets for organizations without their own.
@@ -74,9 +77,9 @@ impl Receiver {
         let intake = Intake::start(&db, WRITERS, setup.inbox_group);
         let teller = Teller::start(&db, store::signals::INBOX);
         let keeper = Keeper::new(intake, spool, teller);
-        tokio::spawn(drain::keep_draining(keeper.clone(), db.clone(), folder));
+        tokio::spawn(drain::keep_draining(keeper.clone(), db, folder));
         Ok(Self {
-            secrets: Secrets::new(db, sealer, fallbacks),
+            secrets: Secrets::new(setup.secrets_db, sealer, fallbacks),
             keeper,
             limits: Limits::default(),
             budget: Budget::default(),

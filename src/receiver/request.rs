@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{
+    Json,
     body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
@@ -44,8 +45,10 @@ pub(super) struct Dialect {
     pub(super) proofs: &'static [&'static str],
     /// Whether a request was made by somebody who knows a secret.
     pub(super) is_signed: fn(&Received, &Credentials, &Fallbacks) -> bool,
-    /// The answer to a message that is kept.
-    pub(super) answer: fn(&Received, &Read) -> Response,
+    /// What the provider waits for, where that is more than a 2xx.
+    pub(super) reply: fn(&Received, &Read) -> Option<serde_json::Value>,
+    /// The answer to everything else that is kept.
+    pub(super) thanks: fn() -> Response,
 }
 
 /// What a body says, or why it says nothing.
@@ -112,9 +115,11 @@ async fn accept(
         url: format!("{}{path}", receiver.public_url),
         notification_id: notification_id(parts.uri.query()),
     };
-    let fallbacks = receiver.secrets.fallbacks();
+    let (fallbacks, nobody) = (receiver.secrets.fallbacks(), nobody());
     let signed_for = |known: &Option<Arc<Credentials>>| {
-        known.as_ref().is_some_and(|known| (dialect.is_signed)(&received, known, fallbacks))
+        // An unknown organization takes as long as a wrong secret.
+        let checked = known.as_deref().unwrap_or(&nobody);
+        (dialect.is_signed)(&received, checked, fallbacks) && known.is_some()
     };
     let credentials = if signed_for(&credentials) {
         credentials
@@ -128,8 +133,28 @@ async fn accept(
         return Err(forged());
     };
     let read = incoming::read(dialect.provider, Origin::Webhook, &received.body, Utc::now());
-    keep(dialect, receiver, organization, &received, &read, credentials.keep_all_events).await?;
-    Ok((dialect.answer)(&received, &read))
+    let reply = (dialect.reply)(&received, &read);
+    let drives_no_call = read.as_ref().is_ok_and(|read| read.event.kind == EventKind::Other);
+    if drives_no_call && !credentials.keep_all_events {
+        note(dialect.provider, "dropped");
+    } else if drives_no_call && !receiver.limits.may_chatter(organization) {
+        note(dialect.provider, "limited");
+        // A call that speaks waits for its answer, whatever is stored of the question.
+        return Ok(reply.map_or_else(too_many, |reply| Json(reply).into_response()));
+    } else {
+        keep(dialect.provider, receiver, organization, &received, &read).await?;
+    }
+    Ok(reply.map_or_else(dialect.thanks, |reply| Json(reply).into_response()))
+}
+
+/// Credentials that nobody can sign for.
+fn nobody() -> Credentials {
+    Credentials {
+        secrets: vec![uuid::Uuid::new_v4().to_string().into()],
+        shared_key: None,
+        settings: json!({}),
+        keep_all_events: false,
+    }
 }
 
 async fn read_body(
@@ -156,23 +181,12 @@ fn too_many() -> Response {
 
 /// Keeps what drives a call, what cannot be read, and the rest where the organization wants it.
 async fn keep(
-    dialect: &Dialect,
+    provider: Provider,
     receiver: &Receiver,
     organization: OrganizationId,
     received: &Received,
     read: &Read,
-    keep_all: bool,
 ) -> Result<(), Response> {
-    let provider = dialect.provider;
-    if read.as_ref().is_ok_and(|incoming| incoming.event.kind == EventKind::Other) {
-        if !receiver.limits.may_chatter(organization) {
-            return Err(too_many());
-        }
-        if !keep_all {
-            note(provider, "dropped");
-            return Ok(());
-        }
-    }
     let event = event(organization, provider, received, read);
     match receiver.keeper.keep(event).await {
         Ok(kept) => {

@@ -1,7 +1,7 @@
 //! `POST /retell/{organization_id}`: every webhook of Retell.
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{Path, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -10,6 +10,7 @@ use axum::{
 use chrono::Utc;
 use contract::call::{EventKind, Provider};
 use providers::retell;
+use serde_json::Value;
 use store::credentials::Credentials;
 
 use super::{
@@ -23,7 +24,8 @@ const RETELL: Dialect = Dialect {
     max_body: 10 * 1024 * 1024,
     proofs: &["x-retell-signature"],
     is_signed,
-    answer,
+    reply,
+    thanks,
 };
 
 pub(super) fn router() -> Router<Receiver> {
@@ -44,10 +46,11 @@ fn is_signed(received: &Received, credentials: &Credentials, _: &Fallbacks) -> b
 }
 
 /// `call_inbound` waits for an answer; the rest for a 2xx (Retell's examples answer 204).
-fn answer(received: &Received, read: &Read) -> Response {
-    let asks = read.as_ref().is_ok_and(|incoming| incoming.event.kind == EventKind::Other);
-    match asks.then(|| retell::reply(&received.body)).flatten() {
-        Some(reply) => Json(reply).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    }
+fn reply(received: &Received, read: &Read) -> Option<Value> {
+    read.as_ref().ok().filter(|read| read.event.kind == EventKind::Other)?;
+    retell::reply(&received.body)
+}
+
+fn thanks() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }

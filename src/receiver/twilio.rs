@@ -13,7 +13,7 @@ use store::credentials::Credentials;
 
 use super::{
     Fallbacks, Receiver,
-    request::{Dialect, Read, Received, receive},
+    request::{Dialect, Received, receive},
 };
 
 const TWILIO: Dialect = Dialect {
@@ -22,7 +22,9 @@ const TWILIO: Dialect = Dialect {
     max_body: 64 * 1024,
     proofs: &["x-twilio-signature"],
     is_signed,
-    answer,
+    // Callbacks tell; Twilio waits for instructions only where it asks for them, in a voice webhook.
+    reply: |_, _| None,
+    thanks,
 };
 
 /// Callbacks of text messages, which the installation's account sends for every organization.
@@ -70,6 +72,6 @@ fn is_signed_by_us_or_them(
         || auth::verify(&received.headers, &received.url, &received.body, &ours).is_ok()
 }
 
-fn answer(_: &Received, _: &Read) -> Response {
+fn thanks() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

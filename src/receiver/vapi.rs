@@ -9,7 +9,7 @@ use axum::{
 use chrono::Utc;
 use contract::call::{EventKind, Provider};
 use providers::vapi::{self, auth::HmacPlan};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::credentials::Credentials;
 
 use super::{
@@ -24,7 +24,8 @@ const VAPI: Dialect = Dialect {
     // The header of a signature is the organization's to choose, so its absence says nothing.
     proofs: &[],
     is_signed,
-    answer,
+    reply,
+    thanks,
 };
 
 pub(super) fn router() -> Router<Receiver> {
@@ -46,12 +47,11 @@ fn is_signed(received: &Received, credentials: &Credentials, _: &Fallbacks) -> b
 }
 
 /// `tool-calls`, `assistant-request` and their like wait for an answer; the rest for a 2xx.
-fn answer(received: &Received, read: &Read) -> Response {
-    let asks = read.as_ref().is_ok_and(|incoming| incoming.event.kind == EventKind::Other);
-    let facts = read.as_ref().ok().map(|incoming| &incoming.event.facts);
-    let assistant = facts.and_then(|facts| facts.provider_assistant_id.as_deref());
-    match asks.then(|| vapi::reply(&received.body, assistant)).flatten() {
-        Some(reply) => Json(reply).into_response(),
-        None => Json(json!({})).into_response(),
-    }
+fn reply(received: &Received, read: &Read) -> Option<Value> {
+    let incoming = read.as_ref().ok().filter(|read| read.event.kind == EventKind::Other)?;
+    vapi::reply(&received.body, incoming.event.facts.provider_assistant_id.as_deref())
+}
+
+fn thanks() -> Response {
+    Json(json!({})).into_response()
 }

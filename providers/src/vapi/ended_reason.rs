@@ -18,17 +18,6 @@ const FAILED_PREFIXES: [&str; 9] = [
     "call.ringing.error-",
 ];
 
-/// Who is to blame for a call that failed; Vapi writes it into the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Vapi itself: `vapifault`.
-    Vapi,
-    /// A service behind Vapi, as a model, a voice or a telephone company: `providerfault`.
-    Provider,
-    /// The customer's account or settings: every other failure.
-    Customer,
-}
-
 /// The final status that a reason stands for. The first row that fits decides.
 ///
 /// | reason | status |
@@ -63,18 +52,6 @@ pub fn classify_ended_reason(reason: &str) -> CallStatus {
         _ if reason.contains("error") => CallStatus::Failed,
         _ => CallStatus::Completed,
     }
-}
-
-/// Whose fault a failed call was; nothing where the reason stands for no failure.
-pub fn fault_of_ended_reason(reason: &str) -> Option<Fault> {
-    if classify_ended_reason(reason) != CallStatus::Failed {
-        return None;
-    }
-    Some(match reason {
-        _ if reason.contains("vapifault") => Fault::Vapi,
-        _ if reason.contains("providerfault") => Fault::Provider,
-        _ => Fault::Customer,
-    })
 }
 
 fn unreached_by_sip(reason: &str) -> bool {
@@ -189,25 +166,6 @@ mod tests {
             ("", CallStatus::Completed),
         ] {
             assert_eq!(classify_ended_reason(reason), status, "{reason}");
-        }
-    }
-
-    #[test]
-    fn every_failure_has_someone_to_blame_and_nothing_else_has() {
-        let count = |fault| known().filter(|r| fault_of_ended_reason(r) == fault).count();
-        assert_eq!(count(None), 597 - 558);
-        let blamed =
-            [Fault::Vapi, Fault::Provider, Fault::Customer].map(|fault| count(Some(fault)));
-        assert_eq!(blamed, [183, 80, 295]);
-        for (reason, fault) in [
-            ("call.in-progress.error-vapifault-worker-died", Some(Fault::Vapi)),
-            ("call.start.error-vapifault-get-org", Some(Fault::Vapi)),
-            ("call.in-progress.error-providerfault-openai-llm-failed", Some(Fault::Provider)),
-            ("pipeline-error-openai-401-incorrect-api-key", Some(Fault::Customer)),
-            ("call.in-progress.error-providerfault-outbound-sip-408-request-timeout", None),
-            ("customer-ended-call", None),
-        ] {
-            assert_eq!(fault_of_ended_reason(reason), fault, "{reason}");
         }
     }
 }

@@ -18,11 +18,7 @@ use contract::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use self::{
-    ended_reason::{Fault, classify_ended_reason, fault_of_ended_reason},
-    reply::reply,
-    resource::read_resource,
-};
+pub use self::{ended_reason::classify_ended_reason, reply::reply, resource::read_resource};
 use crate::{
     incoming::{
         Incoming, MAX_CALL_ID_BYTES, MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS, Unreadable,
