@@ -24,6 +24,9 @@ create policy intake on inbox to postcall_api
     using (current_setting('app.scope', true) = 'intake')
     with check (current_setting('app.scope', true) = 'intake');
 
+-- The provider's ids of earlier sendings that did not arrive: a message in doubt is none of them.
+alter table notifications add column lost_provider_ids text[] not null default '{}';
+
 -- Further links to the same audio, tried when the first one fails; presigned ones among them.
 alter table call_recordings add column other_urls text[] not null default '{}';
 

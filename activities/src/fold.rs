@@ -12,8 +12,9 @@ use store::inbox::{Folded, StoredEvent};
 /// the row, which is then asked for.
 pub fn fold(provider: Provider, stored: &[StoredEvent], row: Option<&CallEvent>) -> Folded {
     let read: Vec<Option<CallEvent>> = stored.iter().map(|event| read(provider, event)).collect();
-    let is_whole = row.is_some() || read.iter().all(Option::is_some);
-    Folded { facts: merge::fold(read.iter().flatten().chain(row)), is_whole }
+    let unread = stored.iter().zip(&read).filter(|(_, read)| read.is_none());
+    let hole = unread.map(|(stored, _)| stored.life).max();
+    Folded { facts: merge::fold(read.iter().flatten().chain(row)), hole }
 }
 
 fn read(provider: Provider, stored: &StoredEvent) -> Option<CallEvent> {

@@ -204,7 +204,8 @@ impl NotificationActivities {
         let in_doubt =
             matches!(claim.previous, NotificationState::Sending | NotificationState::Unknown);
         if let (true, Some(last_try)) = (in_doubt, claim.last_try) {
-            let found = twilio.find_sms(recipient, text, claim.since).await;
+            let lost = &claim.lost_provider_ids;
+            let found = twilio.find_sms(recipient, text, claim.since, lost).await;
             let found = found.map_err(|error| of_provider(&error))?;
             if let Some(sent) = found {
                 return Ok(Ok(Some(sent.sid)));

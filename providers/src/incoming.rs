@@ -64,8 +64,8 @@ pub enum Unreadable {
     /// Nested deeper than any message of a provider.
     #[error("the body is nested deeper than {0} levels")]
     TooDeep(usize),
-    /// More values than any message of a provider.
-    #[error("the body holds more than {0} values")]
+    /// More objects and lists than any message of a provider.
+    #[error("the body holds more than {0} objects and lists")]
     TooMany(usize),
     /// `\u0000`, which Postgres can store in neither text nor jsonb.
     #[error("the body holds a NUL character")]

@@ -2,6 +2,7 @@
 //! does not take it in time.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +25,9 @@ use super::spool::{Spool, SpoolError};
 /// An inbox that takes longer is taken for down and the event goes to the spool as well: Postgres
 /// usually commits in two milliseconds, and an event stored twice is one event.
 const PATIENCE: Duration = Duration::from_millis(75);
+
+/// Where the spool takes nothing either, the inbox gets this long: no provider has given up by then.
+const LAST_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Keeps events: in one place at least, on disk, before it says so.
 #[derive(Clone)]
@@ -49,11 +53,25 @@ pub(super) enum Kept {
 
 /// Neither the inbox nor the spool took the event.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeepError {
-    #[error("inbox: {inbox}; spool: {spool}")]
-    Neither { inbox: NotStored, spool: SpoolError },
+#[error("inbox: {inbox}; spool: {spool}")]
+pub(super) struct KeepError {
+    inbox: NotStored,
+    #[source]
+    spool: NotSpooled,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotSpooled {
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("the event cannot be written as JSON")]
     Unwritable(#[from] serde_json::Error),
+}
+
+impl NotSpooled {
+    fn and(self, inbox: NotStored) -> KeepError {
+        KeepError { inbox, spool: self }
+    }
 }
 
 impl Keeper {
@@ -65,25 +83,35 @@ impl Keeper {
     /// Keeps an event. When this returns `Ok`, it is on disk.
     pub(super) async fn keep(&self, event: NewEvent) -> Result<Kept, KeepError> {
         let event = Arc::new(event);
-        let inbox = if self.is_down() {
-            NotStored { reason: "does not answer".to_owned(), can_retry: true }
-        } else {
-            let stored = tokio::time::timeout(PATIENCE, self.store(event.clone())).await;
-            match stored {
+        let mut storing = pin!(self.store(event.clone()));
+        if !self.is_down() {
+            match tokio::time::timeout(PATIENCE, &mut storing).await {
                 Ok(Ok(appended)) => return Ok(Kept::Stored(appended)),
-                Ok(Err(error)) => error,
-                Err(_) => NotStored { reason: "too slow".to_owned(), can_retry: true },
+                // The future has ended; another try comes from the spool.
+                Ok(Err(inbox)) => {
+                    self.set_down(true);
+                    return self.spool(&event).await.map_err(|spool| spool.and(inbox));
+                }
+                Err(_) => self.set_down(true),
             }
-        };
-        self.set_down(true);
-        match self.spool.append(encode(&event)?).await {
-            Ok(()) => {
-                metrics::counter!("postcall_spooled_events_total").increment(1);
-                self.spooled.notify_one();
-                Ok(Kept::Spooled)
-            }
-            Err(spool) => Err(KeepError::Neither { inbox, spool }),
         }
+        let Err(spool) = self.spool(&event).await else { return Ok(Kept::Spooled) };
+        // Nothing but the inbox is left, and it may be only slow.
+        match tokio::time::timeout(LAST_PATIENCE, storing).await {
+            Ok(Ok(appended)) => Ok(Kept::Stored(appended)),
+            Ok(Err(inbox)) => Err(spool.and(inbox)),
+            Err(_) => {
+                let reason = "no answer in time".to_owned();
+                Err(spool.and(NotStored { reason, can_retry: true }))
+            }
+        }
+    }
+
+    async fn spool(&self, event: &NewEvent) -> Result<Kept, NotSpooled> {
+        self.spool.append(encode(event)?).await?;
+        metrics::counter!("postcall_spooled_events_total").increment(1);
+        self.spooled.notify_one();
+        Ok(Kept::Spooled)
     }
 
     /// Stores an event, in a parked form where the database will never take it as it is.

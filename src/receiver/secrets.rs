@@ -29,6 +29,8 @@ const BETWEEN_DOUBTS: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Longest wait for what is not known.
 const LONG_PATIENCE: Duration = Duration::from_secs(3);
+/// A connection may hang for longer than anyone waits.
+const READ_TIMEOUT: Duration = Duration::from_secs(6);
 /// Bounds the memory that requests with invented organizations can take.
 const MAX_UNKNOWN: usize = 10_000;
 
@@ -62,8 +64,8 @@ impl Fallbacks {
 #[error("secrets cannot be read: {why}")]
 pub(super) struct Unknown {
     why: String,
-    /// Whether Postgres may tell them later; it never will where they do not open.
-    can_retry: bool,
+    /// Whether they are there and do not open: somebody changed them, and memory must not help.
+    is_sealed: bool,
 }
 
 /// Looks secrets up.
@@ -121,7 +123,7 @@ impl Secrets {
         let patience = if before.is_some() { PATIENCE } else { LONG_PATIENCE };
         match (self.read(key, patience).await, before) {
             (Ok(entry), _) => Ok(entry.credentials),
-            (Err(unknown), Some(before)) if unknown.can_retry => {
+            (Err(unknown), Some(before)) if !unknown.is_sealed => {
                 // Not asked again for a while, or each request would wait.
                 if let Some(entry) = self.lock().known.get_mut(&key) {
                     entry.since = Instant::now();
@@ -166,9 +168,10 @@ impl Secrets {
         match tokio::time::timeout(patience, self.ask(key)).await {
             Ok(Ok(entry)) => Ok(entry),
             Ok(Err(error)) => {
-                Err(Unknown { why: error.operation_failed(), can_retry: error.can_retry() })
+                let is_sealed = matches!(error.problem(), store::error::Problem::Sealed(_));
+                Err(Unknown { why: error.operation_failed(), is_sealed })
             }
-            Err(_) => Err(Unknown { why: "no answer in time".to_owned(), can_retry: true }),
+            Err(_) => Err(Unknown { why: "no answer in time".to_owned(), is_sealed: false }),
         }
     }
 
@@ -194,11 +197,7 @@ impl Secrets {
             drop(told.send(found));
         });
         let asking: Asking = async move {
-            let lost = || {
-                let problem = store::error::Problem::Invalid("the question was lost".to_owned());
-                Err(Arc::new(StoreError::new("credentials.get", problem)))
-            };
-            telling.await.unwrap_or_else(|_| lost())
+            telling.await.unwrap_or_else(|_| Err(Arc::new(failed("the question was lost"))))
         }
         .boxed()
         .shared();
@@ -220,7 +219,13 @@ impl Secrets {
 }
 
 impl Source {
+    /// Ends in any case: a question that hangs must not be the last one.
     async fn read(&self, key: Key) -> Result<Option<Arc<Credentials>>, StoreError> {
+        let read = tokio::time::timeout(READ_TIMEOUT, self.read_patiently(key)).await;
+        read.unwrap_or_else(|_| Err(failed("no answer in time")))
+    }
+
+    async fn read_patiently(&self, key: Key) -> Result<Option<Arc<Credentials>>, StoreError> {
         let (organization, provider) = key;
         let own = credentials::get(&self.db, &self.sealer, organization, provider).await?;
         let found = match (own, self.fallbacks.of(provider)) {
@@ -229,4 +234,8 @@ impl Source {
         };
         Ok(found.map(Arc::new))
     }
+}
+
+fn failed(why: &str) -> StoreError {
+    StoreError::new("credentials.get", store::error::Problem::Invalid(why.to_owned()))
 }

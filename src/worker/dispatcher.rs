@@ -100,16 +100,18 @@ impl Dispatcher {
                     tracing::warn!(%error, "overdue deliveries wait for the next look");
                 }
             }
-            match self.batch().await {
+            // A connection may hang when Postgres fails over; the events come up again by their lease.
+            match tokio::time::timeout(LEASE, self.batch()).await {
+                Err(_) => tracing::warn!("a batch of events took too long and is given up"),
                 // A full batch: more is waiting.
-                Ok(claimed) if claimed >= usize::try_from(BATCH).unwrap_or(usize::MAX) => {}
-                Ok(_) => {
+                Ok(Ok(claimed)) if claimed >= usize::try_from(BATCH).unwrap_or(usize::MAX) => {}
+                Ok(Ok(_)) => {
                     tokio::select! {
                         () = listener.wait() => {}
                         _ = stop.wait_for(|stop| *stop) => {}
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "the inbox cannot be read");
                     tokio::time::sleep(RETRY).await;
                 }

@@ -233,8 +233,9 @@ pub struct StoredEvent {
 pub struct Folded {
     /// The facts.
     pub facts: CallFacts,
-    /// Whether every event could be read; else what the call's row says belongs in the fold.
-    pub is_whole: bool,
+    /// The most telling of the events that could not be read, if any: then what the call's row says
+    /// belongs in the fold, with the weight of that event.
+    pub hole: Option<EventKind>,
 }
 
 /// The usable events of a call, oldest first.

@@ -61,6 +61,8 @@ pub struct Claim {
     pub last_try: Option<Duration>,
     /// How long ago the first try was claimed, by the database's clock.
     pub age: Duration,
+    /// The provider's ids of earlier sendings that did not arrive.
+    pub lost_provider_ids: Vec<String>,
     claimed_at: Option<DateTime<Utc>>,
 }
 
@@ -123,7 +125,7 @@ pub async fn claim(
     .await
     .during(OPERATION)?;
     let row = query!(
-        r#"select id, state, content, claimed_at, created_at, error,
+        r#"select id, state, content, claimed_at, created_at, error, lost_provider_ids,
              extract(epoch from now() - claimed_at)::float8 as last_try,
              extract(epoch from now() - created_at)::float8 as "age!"
          from notifications
@@ -147,7 +149,9 @@ pub async fn claim(
     if matches!(previous, NotificationState::Pending | NotificationState::Failed) {
         query!(
             "update notifications set state = 'sending', claimed_at = now(), error = null,
-                 settled_at = null where id = $1",
+                 settled_at = null, provider_id = null,
+                 lost_provider_ids = array_remove(lost_provider_ids || provider_id, null)
+             where id = $1",
             row.id,
         )
         .execute(&mut *tx)
@@ -164,6 +168,7 @@ pub async fn claim(
         since: row.created_at,
         last_try: row.last_try.map(seconds),
         age: seconds(row.age),
+        lost_provider_ids: row.lost_provider_ids,
         claimed_at: row.claimed_at,
     }))
 }
@@ -241,6 +246,7 @@ pub async fn called_back(
              state = case when $3 then 'failed' else 'sent' end,
              error = case when $3 then $4 end
          where id = $1 and channel = 'sms' and coalesce(provider_id, $2) = $2
+             and not $2 = any(lost_provider_ids)
              and (state in ('pending', 'sending', 'unknown') or (state = 'sent' and $3))",
         notification,
         callback.provider_id,

@@ -1,6 +1,7 @@
 //! What a call's row says, as one more event of its fold: raw bodies age out, and a later release may
 //! not understand one, but nothing that was told is forgotten.
 
+use chrono::TimeDelta;
 use contract::{
     call::{EventKind, Provider},
     merge::{CallEvent, CallFacts},
@@ -15,6 +16,9 @@ use crate::{
     inbox::{Folded, StoredEvent},
 };
 
+/// Events carry the call's own times; the row is a moment older than any of them.
+const JUST_BEFORE: TimeDelta = TimeDelta::milliseconds(1);
+
 /// Folds stored events, and the row where it is given.
 pub trait Fold: Fn(Provider, &[StoredEvent], Option<&CallEvent>) -> Folded + Send {}
 
@@ -28,21 +32,23 @@ pub(crate) async fn fold_whole(
     fold: impl Fold,
 ) -> Result<CallFacts, StoreError> {
     let folded = fold(identity.provider, stored, None);
-    if folded.is_whole {
-        return Ok(folded.facts);
-    }
-    let row = row(tx, identity).await?;
+    let Some(hole) = folded.hole else { return Ok(folded.facts) };
+    let row = row(tx, identity, hole).await?;
     Ok(fold(identity.provider, stored, row.as_ref()).facts)
 }
 
-/// The row as an event. It knows as much as a report, once the call was processed, and any report
-/// that says it is later wins over it.
-async fn row(tx: &mut Tx, identity: CallIdentity<'_>) -> Result<Option<CallEvent>, StoreError> {
+/// The row as an event: it stands in for those that cannot be read, so it knows as much as the most
+/// telling of them, and what can still be read wins over it.
+async fn row(
+    tx: &mut Tx,
+    identity: CallIdentity<'_>,
+    kind: EventKind,
+) -> Result<Option<CallEvent>, StoreError> {
     const OPERATION: &str = "recorded.row";
     let row = query!(
         r#"select c.status, c.direction, c.from_number, c.to_number, c.started_at, c.ended_at,
              c.duration_seconds, c.ended_reason, c.cost_usd, c.metadata, c.created_at,
-             c.billed_minutes is not null as "finished!", a.provider_assistant_id as "assistant?",
+             a.provider_assistant_id as "assistant?",
              p.provider_phone_number_id as "phone_number?", t.transcript_text as "transcript?",
              t.messages as "messages?", t.summary as "summary?"
          from call_keys k
@@ -77,7 +83,6 @@ async fn row(tx: &mut Tx, identity: CallIdentity<'_>) -> Result<Option<CallEvent
         metadata: row.metadata,
         ..CallFacts::default()
     };
-    let kind = if row.finished { EventKind::Report } else { EventKind::Progress };
-    let at = row.ended_at.or(row.started_at).unwrap_or(row.created_at);
+    let at = row.ended_at.or(row.started_at).unwrap_or(row.created_at) - JUST_BEFORE;
     Ok(Some(CallEvent { kind, at, facts }))
 }

@@ -113,7 +113,7 @@ impl TwilioClient {
     }
 
     /// Looks for a message that [`Self::send_sms`] may have sent: same recipient, sender and text,
-    /// made at or after `since` (less 15 minutes for the clocks).
+    /// made at or after `since` (less 15 minutes for the clocks), and none of the `lost` ones.
     ///
     /// Twilio's filter by date is left out, because it is by `date_sent`, which a message in a
     /// queue does not have: it would hide just the one that must not be sent again. Lists are
@@ -126,6 +126,7 @@ impl TwilioClient {
         to: &str,
         body: &str,
         since: DateTime<Utc>,
+        lost: &[String],
     ) -> Result<Option<SentSms>, ProviderError> {
         let since = since - CLOCK_SLACK;
         let mut url = self.messages_url();
@@ -141,7 +142,9 @@ impl TwilioClient {
                 if created < since {
                     return Ok(None);
                 }
-                if message.to.as_deref() == Some(to) && message.body.as_deref() == Some(body) {
+                let is_it =
+                    message.to.as_deref() == Some(to) && message.body.as_deref() == Some(body);
+                if is_it && !lost.contains(&message.sid) {
                     return Ok(Some(SentSms { sid: message.sid }));
                 }
             }
@@ -290,7 +293,7 @@ mod tests {
     async fn find(replies: Vec<Reply>) -> (Result<Option<SentSms>, ProviderError>, Vec<String>) {
         let server = serve(replies).await;
         let since = Utc.with_ymd_and_hms(2026, 11, 20, 15, 17, 15).single().expect("exists");
-        let result = client(&server).find_sms(TO, "Hi", since).await;
+        let result = client(&server).find_sms(TO, "Hi", since, &["SM29".to_owned()]).await;
         (result, server.requests())
     }
 
@@ -304,7 +307,9 @@ mod tests {
         for (replies, pages) in [
             (vec![listed("Hi", 14, next)], 1),
             (vec![listed("Hi ", 30, None)], 1),
-            (vec![listed("Ho", 30, next), listed("Ho", 29, None)], 2),
+            (vec![listed("Ho", 30, next), listed("Ho", 28, None)], 2),
+            // A message of that text which did not arrive is not the one in doubt.
+            (vec![listed("Hi", 29, None)], 1),
         ] {
             let (found, requests) = find(replies).await;
             assert_eq!(found.expect("listed"), None);
