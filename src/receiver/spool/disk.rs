@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt},
+    os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt},
     path::Path,
 };
 
@@ -42,6 +42,11 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // A folder is on disk when its name in the one above it is.
     missing.iter().filter_map(|made| made.parent()).try_for_each(sync_folder)
+}
+
+/// Whether others than its owner may list, change or enter the folder.
+pub(super) fn is_open_to_others(folder: &Path) -> io::Result<bool> {
+    Ok(folder.metadata()?.permissions().mode() & 0o077 != 0)
 }
 
 /// Returns when the names of the folder's files are on disk.

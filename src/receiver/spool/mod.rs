@@ -4,12 +4,18 @@
 //! A folder holds segments, `{unix micros}-{pid}.spool`. Each process writes its own and holds an
 //! advisory lock on it; the segments of processes that are no more are taken over. No record that
 //! was acknowledged is lost by a crash at any point; after one, records may come twice. Records are
-//! opaque bytes, and files are for this user only. The folder is to be on a local file system.
+//! opaque bytes, and files are for this user only. The folder is to be on a local file system, and
+//! of a user and with a mode that let nobody else write into it: a segment is believed.
+//!
+//! Records are mostly what strangers sent. Each segment has a random salt, without which nobody can
+//! put bytes into a record that are taken for another record after a crash.
 //!
 //! A segment damaged in its middle is replayed without its damaged records and then kept as
-//! `.damaged`, for a person to look at and delete.
+//! `.damaged`, for a person to look at and delete. If both copies of its salt are damaged, none of
+//! its records is replayed.
 
 mod disk;
+mod header;
 mod record;
 mod segment;
 mod shelf;
@@ -19,7 +25,7 @@ mod writer;
 
 use std::{
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Weak, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -98,20 +104,22 @@ impl fmt::Debug for Spool {
 
 impl Spool {
     /// Opens the spool in a folder, which is created if it is missing, and takes over what dead
-    /// processes left there. `max_bytes` bounds the segments of all processes together; with
-    /// several of them writing it can be passed by what they write in 100 ms.
+    /// processes left there. A folder that is there keeps its mode; if it is open to other users a
+    /// warning is logged. `max_bytes` bounds the segments of all processes together; with several of
+    /// them writing it can be passed by what they write in 100 ms.
     ///
     /// Reads all segments that it takes over: call it where blocking is allowed.
     ///
     /// # Errors
     ///
-    /// The folder cannot be created or listed, or a thread cannot be started.
+    /// The folder cannot be created, looked at or listed, or a thread cannot be started.
     pub(super) fn open(folder: PathBuf, max_bytes: u64) -> Result<Self, SpoolError> {
         Self::open_on(Box::new(RealDisk), folder, max_bytes)
     }
 
     fn open_on(disk: Box<dyn Disk>, folder: PathBuf, max_bytes: u64) -> Result<Self, SpoolError> {
         disk::create_folder(&folder).map_err(|error| SpoolError::io("create its folder", error))?;
+        warn_of_others(&folder)?;
         segment::names(&folder).map_err(|error| SpoolError::io("list its folder", error))?;
         let shelf = Arc::new(Shelf::new(folder));
         shelf.take_over();
@@ -226,6 +234,18 @@ impl Drop for Inner {
             tracing::error!("the writer of the spool panicked");
         }
     }
+}
+
+/// The files are for this user only all the same. The folder may be another's to decide on.
+fn warn_of_others(folder: &Path) -> Result<(), SpoolError> {
+    let failed = |error| SpoolError::io("read the mode of its folder", error);
+    if disk::is_open_to_others(folder).map_err(failed)? {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the folder of the spool is open to other users: take their rights away (chmod 700)"
+        );
+    }
+    Ok(())
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SpoolError> {

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     disk::sync_folder,
+    header::{self, Salt, Start},
     record::{self, Record, Tail},
 };
 
@@ -56,6 +57,8 @@ impl fmt::Display for Name {
 pub(super) struct Segment {
     pub(super) name: Name,
     file: File,
+    /// Nothing where no record can be read.
+    salt: Option<Salt>,
     /// Where the last acknowledged record ends, in bytes.
     pub(super) end: u64,
     is_damaged: AtomicBool,
@@ -63,8 +66,8 @@ pub(super) struct Segment {
 
 impl Segment {
     /// A segment that this process wrote, up to the last acknowledged record.
-    pub(super) fn written(name: Name, file: File, end: u64) -> Self {
-        Self { name, file, end, is_damaged: AtomicBool::new(false) }
+    pub(super) fn written(name: Name, file: File, salt: Salt, end: u64) -> Self {
+        Self { name, file, salt: Some(salt), end, is_damaged: AtomicBool::new(false) }
     }
 
     /// Takes over the segment of a process that is no more, and counts its whole records.
@@ -79,18 +82,45 @@ impl Segment {
             return Ok(None);
         }
         let length = file.metadata()?.len();
-        let mut segment = Self::written(name, file, length);
-        let (mut end, mut records) = (0, 0);
-        while let Some(record) = segment.read(end)? {
-            (end, records) = (record.next, records + 1);
-        }
-        segment.judge_tail(end, length)?;
-        segment.end = end;
+        let start = header::read(&file, length)?;
+        let is_damaged = AtomicBool::new(false);
+        let mut segment = Self { name, file, salt: None, end: 0, is_damaged };
+        let records = match start {
+            Start::Empty => {
+                if length > 0 {
+                    tracing::warn!(segment = %segment.name, length, "a torn segment has no record");
+                }
+                0
+            }
+            Start::Lost => {
+                segment.note_damage(0, length);
+                0
+            }
+            Start::Salted { salt, is_whole } => {
+                if !is_whole {
+                    segment.note_damage(0, header::BYTES);
+                }
+                segment.salt = Some(salt);
+                segment.count(salt, length)?
+            }
+        };
         Ok(Some((segment, records)))
     }
 
-    fn judge_tail(&self, end: u64, length: u64) -> io::Result<()> {
-        match record::tail(&self.file, end, length)? {
+    /// Finds the whole records of the file, and where the last one ends.
+    fn count(&mut self, salt: Salt, length: u64) -> io::Result<u64> {
+        self.end = length;
+        let (mut end, mut records) = (header::BYTES, 0);
+        while let Some(record) = self.read(end)? {
+            (end, records) = (record.next, records + 1);
+        }
+        self.judge_tail(salt, end, length)?;
+        self.end = end;
+        Ok(records)
+    }
+
+    fn judge_tail(&self, salt: Salt, end: u64, length: u64) -> io::Result<()> {
+        match record::tail(&self.file, salt, end, length)? {
             Tail::Damaged => self.note_damage(end, length),
             Tail::Torn if !self.is_damaged() => {
                 let bytes = length - end;
@@ -104,7 +134,8 @@ impl Segment {
 
     /// The first whole record at `from` or after it; what is damaged before it is passed over.
     pub(super) fn read(&self, from: u64) -> io::Result<Option<Record>> {
-        let record = record::next_whole(&self.file, from, self.end)?;
+        let Some(salt) = self.salt else { return Ok(None) };
+        let record = record::next_whole(&self.file, salt, from, self.end)?;
         if let Some(record) = &record
             && record.at > from
         {
@@ -143,8 +174,9 @@ impl Segment {
     }
 }
 
-/// A new, empty segment that is locked and whose name is on disk.
-pub(super) fn create(folder: &Path) -> io::Result<(Name, File)> {
+/// A new, empty segment that is locked and whose name is on disk, and the salt it is to begin with.
+pub(super) fn create(folder: &Path) -> io::Result<(Name, File, Salt)> {
+    let salt = Salt::random()?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     for _ in 0..CREATE_ATTEMPTS {
@@ -156,7 +188,7 @@ pub(super) fn create(folder: &Path) -> io::Result<(Name, File)> {
         };
         if lock(&file, &path)? {
             return match sync_folder(folder) {
-                Ok(()) => Ok((name, file)),
+                Ok(()) => Ok((name, file, salt)),
                 Err(error) => fs::remove_file(&path).and(Err(error)),
             };
         }

@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::segment::{self, Name, Segment};
+use super::{
+    header::{self, Salt},
+    segment::{self, Name, Segment},
+};
 
 /// Records read back, oldest first. The same records come again until the batch is done.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ impl fmt::Debug for Batch {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Live {
     pub(super) name: Name,
+    pub(super) salt: Salt,
+    /// Bytes from the start of the segment; 0 until its header is there.
     pub(super) end: u64,
     pub(super) records: u64,
 }
@@ -110,7 +115,7 @@ impl Shelf {
 
     /// Takes the writer's segment for reading. What lies behind its end was never acknowledged.
     pub(super) fn seal(&self, live: Live, file: File) {
-        let segment = Segment::written(live.name, file, live.end);
+        let segment = Segment::written(live.name, file, live.salt, live.end);
         self.state().live = None;
         self.put(segment, live.records);
     }
@@ -119,7 +124,8 @@ impl Shelf {
         let segment = Arc::new(segment);
         let mut state = self.state();
         if waiting > 0 {
-            state.sealed.insert(segment.name, Sealed { segment, position: 0, waiting });
+            let position = header::BYTES;
+            state.sealed.insert(segment.name, Sealed { segment, position, waiting });
         } else {
             state.spent.push(segment);
         }

@@ -3,6 +3,8 @@
 
 mod crash;
 mod damage;
+mod forged;
+mod header;
 mod refusing_disk;
 
 use std::{
@@ -10,12 +12,17 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
 use tempfile::TempDir;
 
-use super::{Spool, SpoolError, record, segment};
+use super::{
+    Spool, SpoolError,
+    header::{self as start, Salt},
+    record, segment,
+};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -25,6 +32,13 @@ fn folder() -> TempDir {
 
 fn open(folder: &Path) -> Spool {
     Spool::open(folder.to_owned(), PLENTY).unwrap()
+}
+
+/// A segment of these records.
+fn segment_of(salt: Salt, records: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = start::encode(salt);
+    records.iter().for_each(|record| record::encode(salt, record, &mut bytes));
+    bytes
 }
 
 async fn append_all(spool: &Spool, records: &[&str]) {
@@ -41,6 +55,10 @@ async fn drain(spool: &Spool) -> Vec<String> {
         spool.done(batch).await.unwrap();
     }
     all
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -126,17 +144,30 @@ async fn a_long_segment_is_sealed_and_a_record_has_a_longest_length() {
 async fn a_full_spool_refuses_and_works_again_when_it_is_drained() {
     let folder = folder();
     // Room for two records of ten bytes, not for three.
-    let max_bytes = 3 * record::framed(10) - 1;
+    let max_bytes = start::BYTES + 3 * record::framed(10) - 1;
     let spool = Spool::open(folder.path().to_owned(), max_bytes).unwrap();
     append_all(&spool, &["1234567890", "abcdefghij"]).await;
     let refused = spool.append(b"too much..".to_vec()).await.unwrap_err();
     assert!(matches!(refused, SpoolError::Full { .. }), "{refused}");
+    append_all(&spool, &["last one."]).await;
+    assert_eq!(spool.bytes(), max_bytes);
     // What other processes wrote counts too.
     let other = Spool::open(folder.path().to_owned(), max_bytes).unwrap();
     assert!(matches!(other.append(vec![0; 10]).await, Err(SpoolError::Full { .. })));
-    assert_eq!(drain(&spool).await, ["1234567890", "abcdefghij"]);
+    assert_eq!(drain(&spool).await, ["1234567890", "abcdefghij", "last one."]);
     append_all(&spool, &["there is 1", "there is 2"]).await;
     assert_eq!(drain(&spool).await, ["there is 1", "there is 2"]);
+}
+
+#[tokio::test]
+async fn the_header_of_a_segment_needs_room_too() {
+    let folder = folder();
+    let max_bytes = start::BYTES + record::framed(10);
+    let tight = Spool::open(folder.path().to_owned(), max_bytes - 1).unwrap();
+    assert!(matches!(tight.append(vec![b'x'; 10]).await, Err(SpoolError::Full { .. })));
+    let spool = Spool::open(folder.path().to_owned(), max_bytes).unwrap();
+    append_all(&spool, &["xxxxxxxxxx"]).await;
+    assert_eq!(segment::bytes(folder.path()).unwrap(), max_bytes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -191,7 +222,7 @@ async fn the_live_segment_comes_before_a_younger_one_that_was_taken_over() {
 #[tokio::test]
 async fn a_deleted_segment_is_not_taken_over_by_who_opened_it_before() {
     let folder = folder();
-    let (name, file) = segment::create(folder.path()).unwrap();
+    let (name, file, _) = segment::create(folder.path()).unwrap();
     assert!(segment::Segment::adopt(folder.path(), name).unwrap().is_none(), "it is locked");
     let path = name.path(folder.path());
     let opened = fs::File::open(&path).unwrap();
@@ -205,8 +236,7 @@ async fn a_deleted_segment_is_not_taken_over_by_who_opened_it_before() {
 #[tokio::test]
 async fn new_segments_sort_behind_those_of_a_clock_that_was_ahead() {
     let folder = folder();
-    let mut bytes = Vec::new();
-    record::encode(b"from the future", &mut bytes);
+    let bytes = segment_of(Salt::random().unwrap(), &[b"from the future"]);
     // In the year 2200.
     fs::write(folder.path().join("7258118400000000-1.spool"), bytes).unwrap();
     let spool = open(folder.path());
@@ -220,13 +250,33 @@ async fn folder_and_files_are_for_this_user_only() {
     let inner = folder.path().join("made/spool");
     let spool = open(&inner);
     append_all(&spool, &["secret"]).await;
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&inner), mode(&files(&inner, "spool")[0])), (0o700, 0o600));
     let batch = spool.next_batch(1, 1).await.unwrap();
     assert!(
         !format!("{spool:?} {batch:?}").contains("115, 101"),
         "the bytes of a record are printed"
     );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_open_to_others_stays_so_with_a_warning() {
+    for (open_to, is_said) in
+        [(0o700, false), (0o740, true), (0o720, true), (0o701, true), (0o777, true)]
+    {
+        let (folder, logged) = (folder(), tempfile::NamedTempFile::new().unwrap());
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(open_to)).unwrap();
+        let log = tracing_subscriber::fmt().with_writer(Mutex::new(logged.reopen().unwrap()));
+        let spool = tracing::subscriber::with_default(log.finish(), || open(folder.path()));
+        let said = fs::read_to_string(logged.path()).unwrap();
+        assert_eq!(
+            said.contains("WARN") && said.contains("open to other users"),
+            is_said,
+            "{said}"
+        );
+        append_all(&spool, &["secret"]).await;
+        let file = &files(folder.path(), "spool")[0];
+        assert_eq!((mode(folder.path()), mode(file)), (open_to, 0o600));
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     SpoolError,
     disk::Disk,
-    record, segment,
+    header, record, segment,
     shelf::{Live, Shelf},
 };
 
@@ -67,11 +67,13 @@ impl Writer {
 
     fn append(&mut self, group: Vec<Append>) {
         let (mut fitting, mut refused) = (Vec::new(), Vec::new());
-        let (mut bytes, came) = (Vec::new(), Instant::now());
+        let is_begun = self.live.as_ref().is_some_and(|(live, _)| live.end > 0);
+        let (mut bytes, came) = (if is_begun { 0 } else { header::BYTES }, Instant::now());
         for append in group {
-            match self.admit(bytes.len() as u64 + record::framed(append.record.len()), came) {
+            let more = bytes + record::framed(append.record.len());
+            match self.admit(more, came) {
                 Ok(()) => {
-                    record::encode(&append.record, &mut bytes);
+                    bytes = more;
                     fitting.push(append);
                 }
                 Err(error) => refused.push((append, error)),
@@ -83,7 +85,7 @@ impl Writer {
         if fitting.is_empty() {
             return;
         }
-        let stored = self.store(&bytes, fitting.len() as u64);
+        let stored = self.store(&fitting);
         for append in fitting {
             answer(append, stored.clone());
         }
@@ -106,12 +108,13 @@ impl Writer {
     }
 
     /// Brings whole records to disk, all or none of them.
-    fn store(&mut self, bytes: &[u8], records: u64) -> Result<(), SpoolError> {
+    fn store(&mut self, group: &[Append]) -> Result<(), SpoolError> {
         let (mut live, file) = match self.live.take() {
             Some(live) => live,
             None => self.begin()?,
         };
-        if let Err(error) = self.disk.write(&file, bytes, live.end) {
+        let bytes = encode(live, group);
+        if let Err(error) = self.disk.write(&file, &bytes, live.end) {
             // A part of a record may be there: without it the file is whole again.
             match self.disk.cut(&file, live.end) {
                 Ok(()) => self.live = Some((live, file)),
@@ -126,7 +129,7 @@ impl Writer {
             return Err(SpoolError::io("sync", error));
         }
         live.end += bytes.len() as u64;
-        live.records += records;
+        live.records += group.len() as u64;
         self.used += bytes.len() as u64;
         self.shelf.show(live);
         self.live = Some((live, file));
@@ -137,9 +140,9 @@ impl Writer {
     }
 
     fn begin(&self) -> Result<(Live, File), SpoolError> {
-        let (name, file) = segment::create(&self.shelf.folder)
+        let (name, file, salt) = segment::create(&self.shelf.folder)
             .map_err(|error| SpoolError::io("begin a segment", error))?;
-        Ok((Live { name, end: 0, records: 0 }, file))
+        Ok((Live { name, salt, end: 0, records: 0 }, file))
     }
 
     fn seal(&mut self) {
@@ -154,6 +157,14 @@ impl Writer {
         }
         self.shelf.seal(live, file);
     }
+}
+
+/// What is to be written at the end of the segment. The header comes with the first records: it is
+/// on disk before any of them is acknowledged.
+fn encode(live: Live, group: &[Append]) -> Vec<u8> {
+    let mut bytes = if live.end == 0 { header::encode(live.salt) } else { Vec::new() };
+    group.iter().for_each(|append| record::encode(live.salt, &append.record, &mut bytes));
+    bytes
 }
 
 /// What waits, up to the bounds of a group or to a seal, whose place in the order is kept.

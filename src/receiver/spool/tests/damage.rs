@@ -4,21 +4,24 @@ use std::{fs, path::Path};
 
 use super::super::{
     SpoolError,
-    record::{encode, framed},
+    header::{BYTES, Salt},
+    record::framed,
 };
-use super::{append_all, drain, files, folder, open};
+use super::{append_all, drain, files, folder, open, segment_of};
 
 const RECORDS: [&str; 3] = ["the first", "the second one", "the third and last"];
 
-/// A segment of these records.
+/// Where the first record begins.
+const FIRST: usize = BYTES as usize;
+
+/// A segment of these records, always with the same salt.
 fn segment(records: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    records.iter().for_each(|record| encode(record.as_bytes(), &mut bytes));
-    bytes
+    let records: Vec<_> = records.iter().map(|record| record.as_bytes()).collect();
+    segment_of(Salt(*b"salt for a test."), &records)
 }
 
 /// What comes out of a folder with this one segment, and whether it was found damaged.
-async fn replay(folder: &Path, bytes: &[u8]) -> (Vec<String>, bool) {
+pub(super) async fn replay(folder: &Path, bytes: &[u8]) -> (Vec<String>, bool) {
     fs::write(folder.join("1-1.spool"), bytes).unwrap();
     let spool = open(folder);
     let damaged = spool.damaged();
@@ -66,8 +69,8 @@ async fn a_torn_file_is_whole_after_opening() {
 async fn a_flipped_byte_costs_its_record_only() {
     let folder = folder();
     let whole = segment(&RECORDS);
-    let starts = [0, segment(&RECORDS[..1]).len(), segment(&RECORDS[..2]).len()];
-    for place in 0..whole.len() {
+    let starts = [FIRST, segment(&RECORDS[..1]).len(), segment(&RECORDS[..2]).len()];
+    for place in FIRST..whole.len() {
         let hit = starts.iter().rposition(|start| *start <= place).unwrap();
         let mut bytes = whole.clone();
         bytes[place] ^= 0x10;
@@ -86,22 +89,25 @@ async fn damage_and_a_torn_tail_together_lose_no_whole_record() {
     let folder = folder();
     let mut bytes = segment(&["a", "b", "c", "d", "e", "f"]);
     let frame = framed(1) as usize;
-    bytes[0] ^= 1;
-    bytes[2 * frame..4 * frame].fill(0);
-    bytes.truncate(6 * frame - 1);
+    bytes[FIRST] ^= 1;
+    bytes[FIRST + 2 * frame..FIRST + 4 * frame].fill(0);
+    bytes.truncate(FIRST + 6 * frame - 1);
     let found = replay(folder.path(), &bytes).await;
     assert_eq!(found, (vec!["b".into(), "e".into()], true));
-    let noise = vec![0xF5; 1000];
+    // Records may have been there once; the mark of this salt is in it everywhere.
+    let mut noise = segment_of(Salt([0xF5; 16]), &[]);
+    noise.extend([0xF5; 1000]);
     assert_eq!(replay(folder.path(), &noise).await, (vec![], true));
 }
 
 #[tokio::test]
 async fn the_next_record_is_found_across_the_border_of_two_windows() {
     let folder = folder();
-    for start in 64 * 1024 - 3..=64 * 1024 + 3 {
-        let long = "x".repeat(start - framed(0) as usize);
+    let border = FIRST + 64 * 1024;
+    for start in border - 4..=border + 4 {
+        let long = "x".repeat(start - FIRST - framed(0) as usize);
         let mut bytes = segment(&[&long, "found"]);
-        bytes[20] ^= 1;
+        bytes[FIRST + 20] ^= 1;
         let found = replay(folder.path(), &bytes).await;
         assert_eq!(found, (vec!["found".into()], true), "record at {start}");
     }
@@ -111,8 +117,11 @@ async fn the_next_record_is_found_across_the_border_of_two_windows() {
 async fn damage_that_comes_after_opening_is_found_when_reading() {
     let whole = segment(&RECORDS);
     let last = whole.len() - 1;
-    let cases: [(&[usize], &[&str]); 3] =
-        [(&[15], &RECORDS[1..]), (&[last], &RECORDS[..2]), (&[15, last], &RECORDS[1..2])];
+    let cases: [(&[usize], &[&str]); 3] = [
+        (&[FIRST + 15], &RECORDS[1..]),
+        (&[last], &RECORDS[..2]),
+        (&[FIRST + 15, last], &RECORDS[1..2]),
+    ];
     for (places, expected) in cases {
         let folder = folder();
         let path = folder.path().join("1-1.spool");
