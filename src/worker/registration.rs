@@ -80,19 +80,7 @@ impl Room {
         let (unprojected, receiver) = mpsc::unbounded_channel();
         let events = Teller::start(db, signals::EVENTS);
         let counters = Counters::new(&config.redis_url)?;
-        let twilio = providers.twilio.as_ref().map(|(sid, token, from)| {
-            TwilioClient::new(&providers.twilio_base_url, sid, token.clone(), from)
-        });
-        let resend = providers
-            .resend
-            .as_ref()
-            .map(|(key, from)| ResendClient::new(&providers.resend_base_url, key.clone(), from));
-        let model = providers
-            .openai
-            .as_ref()
-            .map(|(key, model)| ModelClient::new(&providers.openai_base_url, key.clone(), model));
-        let supabase =
-            providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
+        let Clients { twilio, resend, model, broadcaster } = Clients::of(providers)?;
         let bases = Bases {
             vapi: &providers.vapi_base_url,
             retell: &providers.retell_base_url,
@@ -107,7 +95,7 @@ impl Room {
                 db: db.clone(),
                 counters: counters.clone(),
                 unprojected,
-                broadcaster: supabase.transpose()?,
+                broadcaster,
                 events: events.clone(),
                 faults: faults.clone(),
             },
@@ -119,16 +107,12 @@ impl Room {
                 objects,
                 faults: faults.clone(),
             },
-            extraction: ExtractionActivities {
-                db: db.clone(),
-                model: model.transpose()?,
-                faults: faults.clone(),
-            },
+            extraction: ExtractionActivities { db: db.clone(), model, faults: faults.clone() },
             notifications: NotificationActivities {
                 db: db.clone(),
                 sealer: sealer.clone(),
-                twilio: twilio.transpose()?,
-                resend: resend.transpose()?,
+                twilio,
+                resend,
                 look_up_after: config.sms_look_up,
                 public_url: config.public_url.clone(),
                 faults: faults.clone(),
@@ -195,6 +179,38 @@ impl Room {
             other => return Err(anyhow!("no task queue {other}")),
         };
         Ok(options.build())
+    }
+}
+
+/// Clients of the third parties that are configured.
+struct Clients {
+    twilio: Option<TwilioClient>,
+    resend: Option<ResendClient>,
+    model: Option<ModelClient>,
+    broadcaster: Option<Broadcaster>,
+}
+
+impl Clients {
+    fn of(providers: &ProviderConfig) -> anyhow::Result<Self> {
+        let twilio = providers.twilio.as_ref().map(|(sid, token, from)| {
+            TwilioClient::new(&providers.twilio_base_url, sid, token.clone(), from)
+        });
+        let resend = providers
+            .resend
+            .as_ref()
+            .map(|(key, from)| ResendClient::new(&providers.resend_base_url, key.clone(), from));
+        let model = providers
+            .openai
+            .as_ref()
+            .map(|(key, model)| ModelClient::new(&providers.openai_base_url, key.clone(), model));
+        let broadcaster =
+            providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
+        Ok(Self {
+            twilio: twilio.transpose()?,
+            resend: resend.transpose()?,
+            model: model.transpose()?,
+            broadcaster: broadcaster.transpose()?,
+        })
     }
 }
 

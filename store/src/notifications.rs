@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     Database, StoreError,
     calls::word,
-    database::commit,
+    database::{Tx, commit},
     error::{During, Problem},
     sealing::{Place, Sealer},
 };
@@ -147,16 +147,7 @@ pub async fn claim(
         _ => {}
     }
     if matches!(previous, NotificationState::Pending | NotificationState::Failed) {
-        query!(
-            "update notifications set state = 'sending', claimed_at = now(), error = null,
-                 settled_at = null, provider_id = null,
-                 lost_provider_ids = array_remove(lost_provider_ids || provider_id, null)
-             where id = $1",
-            row.id,
-        )
-        .execute(&mut *tx)
-        .await
-        .during(OPERATION)?;
+        begin(&mut tx, row.id).await?;
     }
     commit(tx, OPERATION).await?;
     let message = decode(&sealer.open(to.place("content"), &row.content)?)?;
@@ -171,6 +162,21 @@ pub async fn claim(
         lost_provider_ids: row.lost_provider_ids,
         claimed_at: row.claimed_at,
     }))
+}
+
+/// What the provider called an earlier sending is kept apart: that one did not arrive.
+async fn begin(tx: &mut Tx, claim: Uuid) -> Result<(), StoreError> {
+    query!(
+        "update notifications set state = 'sending', claimed_at = now(), error = null,
+             settled_at = null, provider_id = null,
+             lost_provider_ids = array_remove(lost_provider_ids || provider_id, null)
+         where id = $1",
+        claim,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("notifications.begin")
 }
 
 /// Takes over a message in doubt for one more try. False where somebody else did in the meantime.
