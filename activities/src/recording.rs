@@ -13,7 +13,7 @@ use providers::{
 };
 use store::{
     Database,
-    credentials::{self, ApiAccess},
+    credentials::{self, ApiAccess, ApiAccount},
     objects::{CopyError, Objects, recording_path},
     recordings,
     sealing::Sealer,
@@ -89,7 +89,7 @@ impl RecordingActivities {
         Ok(archived)
     }
 
-    /// The organization's own access to the provider's API, else the installation's.
+    /// How the provider's API is asked for the audio, where it may be.
     async fn access(
         &self,
         organization: OrganizationId,
@@ -98,12 +98,44 @@ impl RecordingActivities {
         let own = credentials::api_access(&self.db, &self.sealer, organization, provider)
             .await
             .map_err(|error| of_store(&error))?;
-        Ok(match own {
-            Some(ApiAccess { api_key, settings }) => {
-                let account = settings["account_sid"].as_str().unwrap_or_default().to_owned();
-                Some(Access { account, api_key })
-            }
-            None => self.fallbacks.get(&provider).cloned(),
-        })
+        Ok(chosen(own, self.fallbacks.get(&provider)))
+    }
+}
+
+/// The organization's own account. The installation's opens the recordings of all who share it, and
+/// whoever signs with a secret of their own could name any of them: it is only for those without.
+fn chosen(own: ApiAccess, shared: Option<&Access>) -> Option<Access> {
+    match own {
+        ApiAccess::Own(ApiAccount { api_key, settings }) => {
+            let account = settings["account_sid"].as_str().unwrap_or_default().to_owned();
+            Some(Access { account, api_key })
+        }
+        ApiAccess::Closed => None,
+        ApiAccess::Unset => shared.cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn chosen_of(own: ApiAccess) -> Option<(String, String)> {
+        let shared = Access { account: "AC0".to_owned(), api_key: "shared key".into() };
+        let access = chosen(own, Some(&shared))?;
+        Some((access.account, access.api_key.expose_secret().to_owned()))
+    }
+
+    #[test]
+    fn the_installations_account_is_for_organizations_without_credentials_only() {
+        let settings = json!({ "account_sid": "AC1" });
+        let own = ApiAccess::Own(ApiAccount { api_key: "own key".into(), settings });
+        assert_eq!(chosen_of(own), Some(("AC1".to_owned(), "own key".to_owned())));
+        assert_eq!(chosen_of(ApiAccess::Closed), None);
+        let shared = ("AC0".to_owned(), "shared key".to_owned());
+        assert_eq!(chosen_of(ApiAccess::Unset), Some(shared));
+        assert!(chosen(ApiAccess::Unset, None).is_none());
     }
 }

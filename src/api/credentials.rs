@@ -1,28 +1,30 @@
 //! `/v1/provider-credentials`: the secrets that providers prove themselves with. They come in and
 //! never go out; what changes them is in force within seconds, without a restart.
 
+mod forms;
+
 use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, State},
-    http::{StatusCode, request::Parts},
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
 };
 use contract::call::Provider;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use store::credentials::{self, Changer, NewCredentials, NewSecret, Overview, Rotation};
-use utoipa::{IntoParams, ToSchema};
+use store::credentials::{self, Changer, NewCredentials, NewSecret, Part, Rotation};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::forms::{
+    ProviderCredentials, ProviderCredentialsList, ProviderPath, RotateProviderCredentials,
+    SetProviderCredentials,
+};
 use super::{
     ApiState,
     auth::{Caller, Scope},
     body::Body,
     problem::{Kind, Problem},
-    schema,
-    timestamp::Timestamp,
 };
 
 /// Three secrets and some settings, with room to spare.
@@ -38,117 +40,15 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(put, delete))
         .routes(routes!(rotate))
         .routes(routes!(drop_previous))
+        .routes(routes!(drop_api_key))
+        .routes(routes!(drop_shared_key))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-}
-
-/// Whose credentials.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct ProviderPath {
-    /// The provider.
-    #[param(schema_with = schema::provider)]
-    provider: Provider,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for ProviderPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::<Self>::from_request_parts(parts, state).await {
-            Ok(Path(path)) => Ok(path),
-            Err(_) => Err(Problem::path("provider", "must be vapi, retell or twilio")),
-        }
-    }
-}
-
-/// All credentials of the organization.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProviderCredentialsList {
-    /// One for each provider that has some.
-    data: Vec<ProviderCredentials>,
-}
-
-/// What may be known of the credentials for a provider: never a secret.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProviderCredentials {
-    /// The provider.
-    #[schema(schema_with = schema::provider)]
-    provider: Provider,
-    /// When the current secret was set.
-    rotated_at: Timestamp,
-    /// Whether the secret before it is still accepted.
-    has_previous: bool,
-    /// Until when it is; null where there is none, or no end.
-    previous_ends_at: Option<Timestamp>,
-    /// Whether there is a key for requests signed with a shared key.
-    has_shared_key: bool,
-    /// Whether there is a key for the provider's API beside the secret.
-    has_api_key: bool,
-    /// Settings of the provider: Vapi's HMAC plan, Twilio's account.
-    #[schema(value_type = Object)]
-    settings: Value,
-}
-
-/// Credentials to be set.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetProviderCredentials {
-    /// What the provider's webhooks prove themselves with: Vapi's server secret, Retell's API key,
-    /// Twilio's auth token.
-    #[schema(value_type = String, format = Password, write_only, min_length = 8, max_length = 512)]
-    #[serde(deserialize_with = "secret")]
-    secret: SecretString,
-    /// Key of the provider's API, for listing calls, where it is not the secret. Vapi needs one.
-    #[schema(value_type = String, format = Password, write_only, min_length = 8, max_length = 512)]
-    #[serde(default, deserialize_with = "given_secret")]
-    api_key: Option<SecretString>,
-    /// Key of requests that Twilio signs with a shared key; needs `settings.shared_key_id`.
-    #[schema(value_type = String, format = Password, write_only, min_length = 8, max_length = 512)]
-    #[serde(default, deserialize_with = "given_secret")]
-    shared_key: Option<SecretString>,
-    /// Vapi: its `HmacAuthenticationPlan`. Twilio: `account_sid`, and `shared_key_id` where there
-    /// is a shared key. Retell: none.
-    #[schema(value_type = Object)]
-    #[serde(default, deserialize_with = "given")]
-    settings: Option<Value>,
-}
-
-/// A secret that takes the place of the current one.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RotateProviderCredentials {
-    /// The new secret.
-    #[schema(value_type = String, format = Password, write_only, min_length = 8, max_length = 512)]
-    #[serde(deserialize_with = "secret")]
-    secret: SecretString,
-    /// For how many hours the current secret is accepted beside it.
-    #[schema(minimum = 0, maximum = 720, default = 24)]
-    #[serde(default = "day")]
-    overlap_hours: u16,
-}
-
-const fn day() -> u16 {
-    24
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
-}
-
-fn given_secret<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<SecretString>, D::Error> {
-    secret(deserializer).map(Some)
-}
-
-/// What is there, also where it is null: that keeps nothing, and so must not look like it.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 /// List provider credentials
 ///
-/// Which providers have credentials, and their settings. No secret is ever told.
+/// Which providers have credentials, their settings, and how far their calls were swept. No secret
+/// is ever told.
 #[utoipa::path(get, path = "/v1/provider-credentials", tag = "provider credentials", responses(
     (status = 200, description = "The credentials", body = ProviderCredentialsList)))]
 async fn list(
@@ -163,8 +63,9 @@ async fn list(
 
 /// Set provider credentials
 ///
-/// What is not given stays as it is. The secret that was current is accepted no more; rotate to
-/// have both accepted for a while.
+/// What is not given stays as it is; `secret` is needed where there are no credentials yet. A new
+/// secret is the only one accepted, also after a rotation; rotate to have two accepted for a while.
+/// The secret that is the current one already changes nothing of that.
 #[utoipa::path(put, path = "/v1/provider-credentials/{provider}", tag = "provider credentials",
     params(ProviderPath),
     request_body = SetProviderCredentials, responses(
@@ -177,26 +78,41 @@ async fn put(
     Body(asked): Body<SetProviderCredentials>,
 ) -> Result<Json<ProviderCredentials>, Problem> {
     let changer = changer(&caller, provider)?;
-    let secret = fit("secret", asked.secret)?;
+    let secret = asked.secret.map(|secret| fit("secret", secret)).transpose()?;
     let api_key = asked.api_key.map(|key| fit("api_key", key)).transpose()?;
     let shared_key = asked.shared_key.map(|key| fit("shared_key", key)).transpose()?;
-    let settings = match &asked.settings {
-        Some(settings) => settings.clone(),
-        None => current_settings(&api, &changer).await?,
+    let new = NewCredentials {
+        secret: secret.as_ref(),
+        api_key: api_key.as_ref(),
+        shared_key: shared_key.as_ref(),
+        settings: asked.settings.as_ref(),
     };
+    check(&new, provider, current_settings(&api, &changer).await?)?;
+    let set = credentials::put(&api.db, &api.sealer, &changer, &new).await?;
+    set.map(|set| Json(set.into())).ok_or_else(|| secret_needed(provider))
+}
+
+/// Checks what is to be set together with the settings that are there, where there are credentials.
+fn check(
+    new: &NewCredentials<'_>,
+    provider: Provider,
+    current_settings: Option<Value>,
+) -> Result<(), Problem> {
+    let NewCredentials { secret, api_key, shared_key, settings } = *new;
+    if secret.or(api_key).or(shared_key).is_none() && settings.is_none() {
+        return Err(invalid("secret, api_key, shared_key or settings is needed"));
+    }
+    if secret.is_none() && current_settings.is_none() {
+        return Err(secret_needed(provider));
+    }
+    let settings = settings.cloned().or(current_settings);
+    let settings = settings.unwrap_or_else(|| Value::Object(Map::new()));
     providers::settings::check(provider, &settings)
         .map_err(|wrong| invalid(format!("settings: {wrong}")))?;
     if shared_key.is_some() && !providers::settings::uses_shared_key(provider, &settings) {
         return Err(invalid("shared_key is for twilio, and needs settings.shared_key_id"));
     }
-    let new = NewCredentials {
-        secret: &secret,
-        api_key: api_key.as_ref(),
-        shared_key: shared_key.as_ref(),
-        settings: asked.settings.as_ref(),
-    };
-    let set = credentials::put(&api.db, &api.sealer, &changer, &new).await?;
-    Ok(Json(set.into()))
+    Ok(())
 }
 
 /// Rotate a provider's secret
@@ -247,10 +163,58 @@ async fn drop_previous(
     State(api): State<ApiState>,
     ProviderPath { provider }: ProviderPath,
 ) -> Result<StatusCode, Problem> {
-    let changer = changer(&caller, provider)?;
-    match credentials::drop_previous(&api.db, &changer).await? {
+    drop_part(&caller, &api, provider, Part::Previous).await
+}
+
+/// Remove the key of a provider's API
+///
+/// The provider's calls are listed and its recordings fetched with the secret from then on; with
+/// Vapi, whose secret opens no API, neither is possible any more.
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/api-key",
+    tag = "provider credentials",
+    params(ProviderPath), responses(
+    (status = 204, description = "There is no such key any more"),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem)))]
+async fn drop_api_key(
+    caller: Caller,
+    State(api): State<ApiState>,
+    ProviderPath { provider }: ProviderPath,
+) -> Result<StatusCode, Problem> {
+    drop_part(&caller, &api, provider, Part::ApiKey).await
+}
+
+/// Remove the shared key
+///
+/// Requests that Twilio signs with it are refused from then on.
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/shared-key",
+    tag = "provider credentials",
+    params(ProviderPath), responses(
+    (status = 204, description = "There is no shared key any more"),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem)))]
+async fn drop_shared_key(
+    caller: Caller,
+    State(api): State<ApiState>,
+    ProviderPath { provider }: ProviderPath,
+) -> Result<StatusCode, Problem> {
+    drop_part(&caller, &api, provider, Part::SharedKey).await
+}
+
+async fn drop_part(
+    caller: &Caller,
+    api: &ApiState,
+    provider: Provider,
+    part: Part,
+) -> Result<StatusCode, Problem> {
+    let changer = changer(caller, provider)?;
+    match credentials::drop_part(&api.db, &changer, part).await? {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("previous secret")),
+        false => Err(Problem::not_found(match part {
+            Part::Previous => "previous secret",
+            Part::ApiKey => "API key",
+            Part::SharedKey => "shared key",
+        })),
     }
 }
 
@@ -280,32 +244,23 @@ fn changer(caller: &Caller, provider: Provider) -> Result<Changer, Problem> {
     Ok(Changer { organization, provider, actor: caller.actor() })
 }
 
-async fn current_settings(api: &ApiState, changer: &Changer) -> Result<Value, Problem> {
+/// None where there are no credentials for the provider.
+async fn current_settings(api: &ApiState, changer: &Changer) -> Result<Option<Value>, Problem> {
     let known = credentials::list(&api.db, changer.organization).await?;
     let known = known.into_iter().find(|known| known.provider == changer.provider);
-    Ok(known.map_or_else(|| Value::Object(Map::new()), |known| known.settings))
+    Ok(known.map(|known| known.settings))
 }
 
 fn fit(field: &str, given: SecretString) -> Result<NewSecret, Problem> {
     NewSecret::new(given).map_err(|unfit| invalid(format!("{field} {unfit}")))
 }
 
-fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::with_detail(Kind::InvalidRequest, detail.into())
+fn secret_needed(provider: Provider) -> Problem {
+    invalid(format!("secret is needed: there are no credentials for {provider} yet"))
 }
 
-impl From<Overview> for ProviderCredentials {
-    fn from(overview: Overview) -> Self {
-        Self {
-            provider: overview.provider,
-            rotated_at: Timestamp(overview.rotated_at),
-            has_previous: overview.has_previous,
-            previous_ends_at: overview.previous_ends_at.map(Timestamp),
-            has_shared_key: overview.has_shared_key,
-            has_api_key: overview.has_api_key,
-            settings: overview.settings,
-        }
-    }
+fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::with_detail(Kind::InvalidRequest, detail.into())
 }
 
 #[cfg(test)]

@@ -78,13 +78,7 @@ pub struct ApiState {
 impl ApiState {
     /// The state of an API whose secrets are sealed, and whose cursors are signed, with the key
     /// of `sealer`. Needs a runtime.
-    pub fn new(
-        db: Database,
-        objects: Objects,
-        live: Live,
-        health: Health,
-        sealer: Sealer,
-    ) -> Self {
+    pub fn new(db: Database, objects: Objects, live: Live, health: Health, sealer: Sealer) -> Self {
         let cursor_key = sealer.derive("api cursor");
         let inbox = Teller::start(&db, INBOX);
         let keys = KeyCache::default();

@@ -1,4 +1,4 @@
-//! `postcall credentials list|set|rotate|drop-previous|delete`.
+//! `postcall credentials list|set|rotate|drop|delete`.
 //!
 //! A secret comes from a file or from stdin, never as an argument: everybody on the machine sees
 //! the arguments of a process.
@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use contract::call::Provider;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,26 +20,32 @@ use super::{Failed, Format, output, target::TargetArgs};
 
 /// Whatever is longer is no secret, but a file named by mistake.
 const LONGEST_SECRET: u64 = 4096;
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 12] = [
     "provider",
     "rotated_at",
     "has_previous",
     "previous_ends_at",
     "has_shared_key",
     "has_api_key",
+    "is_swept",
+    "swept_until",
+    "last_swept_at",
+    "sweep_found",
+    "sweep_error",
     "settings",
 ];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CredentialsCommand {
-    /// List which providers have credentials; never a secret.
+    /// List which providers have credentials, and how far their calls were swept; never a secret.
     List(ListArgs),
-    /// Set a provider's credentials; what is not given stays as it is.
+    /// Set a provider's credentials; what is not given stays as it is. A new secret is the only one
+    /// accepted.
     Set(SetArgs),
     /// Give a provider a new secret; the current one is accepted beside it for a while.
     Rotate(RotateArgs),
-    /// Accept the secret before the current one no more.
-    DropPrevious(ProviderArgs),
+    /// Remove a key, or the secret before the current one; the rest stays.
+    Drop(DropArgs),
     /// Remove a provider's credentials: its webhooks are refused from then on.
     Delete(DeleteArgs),
 }
@@ -62,11 +68,14 @@ pub(super) struct ProviderArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("given").required(true).multiple(true)
+    .args(["secret_stdin", "secret_file", "api_key_file", "shared_key_file", "settings"]))]
 pub(super) struct SetArgs {
     #[command(flatten)]
     of: ProviderArgs,
+    // Needed where the provider has no credentials yet.
     #[command(flatten)]
-    secret: SecretArgs,
+    secret: Option<SecretArgs>,
     /// A file with the key of the provider's API, where that is not the secret.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -82,6 +91,7 @@ pub(super) struct SetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("given").required(true).args(["secret_stdin", "secret_file"]))]
 pub(super) struct RotateArgs {
     #[command(flatten)]
     of: ProviderArgs,
@@ -96,6 +106,24 @@ pub(super) struct RotateArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DropArgs {
+    #[command(flatten)]
+    of: ProviderArgs,
+    /// What to remove.
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The key of the provider's API.
+    ApiKey,
+    /// The key of Twilio's requests that are signed with a shared key.
+    SharedKey,
+    /// The secret before the current one.
+    Previous,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     of: ProviderArgs,
@@ -106,7 +134,7 @@ pub(super) struct DeleteArgs {
 
 /// Where the secret is.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct SecretArgs {
     /// Read the secret from standard input.
     #[arg(long)]
@@ -121,11 +149,7 @@ pub(super) async fn run(command: CredentialsCommand) -> Result<(), Failed> {
         CredentialsCommand::List(args) => list(&args).await,
         CredentialsCommand::Set(args) => set(&args).await,
         CredentialsCommand::Rotate(args) => rotate(&args).await,
-        CredentialsCommand::DropPrevious(args) => {
-            args.send(Method::DELETE, "/previous", None).await?;
-            eprintln!("the previous secret of {} is accepted no more", args.provider);
-            Ok(())
-        }
+        CredentialsCommand::Drop(args) => drop_part(&args).await,
         CredentialsCommand::Delete(args) => delete(&args).await,
     }
 }
@@ -138,7 +162,10 @@ async fn list(args: &ListArgs) -> Result<(), Failed> {
 }
 
 async fn set(args: &SetArgs) -> Result<(), Failed> {
-    let mut body = json!({ "secret": args.secret.read()?.expose_secret() });
+    let mut body = json!({});
+    if let Some(secret) = &args.secret {
+        body["secret"] = secret.read()?.expose_secret().into();
+    }
     for (name, path) in [("api_key", &args.api_key_file), ("shared_key", &args.shared_key_file)] {
         if let Some(path) = path {
             body[name] = read_file(path)?.expose_secret().into();
@@ -157,6 +184,17 @@ async fn rotate(args: &RotateArgs) -> Result<(), Failed> {
     let body = json!({ "secret": secret.expose_secret(), "overlap_hours": args.overlap_hours });
     let now = args.of.send(Method::POST, "/rotate", Some(&body)).await?;
     output::object(args.output, &now);
+    Ok(())
+}
+
+async fn drop_part(args: &DropArgs) -> Result<(), Failed> {
+    let (path, what) = match args.part {
+        Part::ApiKey => ("/api-key", "API key"),
+        Part::SharedKey => ("/shared-key", "shared key"),
+        Part::Previous => ("/previous", "previous secret"),
+    };
+    args.of.send(Method::DELETE, path, None).await?;
+    eprintln!("the {what} of {} is gone", args.of.provider);
     Ok(())
 }
 
@@ -250,7 +288,6 @@ mod tests {
         assert!(is_good("x set twilio --secret-file a --shared-key-file b --settings {\"a\":1}"));
         assert!(is_good("x rotate retell --secret-file a --overlap-hours 0"));
         for line in [
-            "x set vapi",
             "x set vapi --secret-stdin --secret-file a",
             "x set vapi --secret a",
             "x set vapi a --secret-stdin",
@@ -259,6 +296,32 @@ mod tests {
             "x rotate vapi",
             "x rotate vapi --secret-stdin --overlap-hours 721",
         ] {
+            assert!(!is_good(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_part_is_set_and_dropped_alone() {
+        for (line, has_secret) in [
+            ("x set vapi --api-key-file a", false),
+            ("x set twilio --shared-key-file a", false),
+            ("x set vapi --settings {}", false),
+            ("x set vapi --secret-file a --api-key-file b", true),
+        ] {
+            let command = Line::try_parse_from(line.split(' ')).unwrap().command;
+            let CredentialsCommand::Set(args) = command else { panic!("{command:?}") };
+            assert_eq!(args.secret.is_some(), has_secret, "{line}");
+        }
+        for (line, part) in [
+            ("x drop vapi api-key", Part::ApiKey),
+            ("x drop twilio shared-key", Part::SharedKey),
+            ("x drop retell previous", Part::Previous),
+        ] {
+            let command = Line::try_parse_from(line.split(' ')).unwrap().command;
+            let CredentialsCommand::Drop(args) = command else { panic!("{command:?}") };
+            assert_eq!(args.part, part, "{line}");
+        }
+        for line in ["x set vapi", "x set vapi -o json", "x drop vapi", "x drop vapi secret"] {
             assert!(!is_good(line), "{line}");
         }
     }

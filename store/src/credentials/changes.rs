@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use contract::{call::Provider, ids::OrganizationId};
 use secrecy::ExposeSecret;
-use serde_json::Value;
 use sqlx::query;
 
-use super::{NewSecret, Overview, overviews, place};
+use super::{NewSecret, Overview, overview::overviews, place};
 use crate::{
     Database, StoreError,
     audit::{self, Entry},
     database::{Tx, commit},
-    error::{During, Problem},
+    error::During,
     sealing::Sealer,
 };
 
@@ -27,17 +26,15 @@ pub struct Changer {
     pub actor: String,
 }
 
-/// Credentials to be set. What is not given stays as it is.
-#[derive(Debug)]
-pub struct NewCredentials<'a> {
-    /// The secret of the provider's webhooks.
-    pub secret: &'a NewSecret,
-    /// Key of the provider's API, where it is not the secret.
-    pub api_key: Option<&'a NewSecret>,
-    /// Key of the provider's second scheme.
-    pub shared_key: Option<&'a NewSecret>,
-    /// Public settings, in the form of the provider.
-    pub settings: Option<&'a Value>,
+/// What may be removed alone; the current secret goes with all the rest only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The secret before the current one: ends the overlap of a rotation.
+    Previous,
+    /// The key of the provider's API.
+    ApiKey,
+    /// The key of the provider's second scheme.
+    SharedKey,
 }
 
 /// What came of a rotation.
@@ -50,42 +47,6 @@ pub enum Rotation {
     SameSecret,
     /// There is nothing to rotate.
     Unknown,
-}
-
-/// Sets credentials at once: the secret that was current is accepted no more.
-pub async fn put(
-    db: &Database,
-    sealer: &Sealer,
-    changer: &Changer,
-    new: &NewCredentials<'_>,
-) -> Result<Overview, StoreError> {
-    const OPERATION: &str = "credentials.put";
-    let Changer { organization, provider, .. } = *changer;
-    let seal =
-        |column, secret: &NewSecret| sealer.seal(place(organization, column), secret.bytes());
-    let mut change = Change::begin(db, changer, OPERATION).await?;
-    query!(
-        "insert into provider_credentials as old
-             (organization_id, provider, secret, api_key, shared_key, settings)
-         values ($1, $2, $3, $4, $5, coalesce($6, '{}'::jsonb))
-         on conflict (organization_id, provider) do update set
-             secret = excluded.secret,
-             api_key = coalesce(excluded.api_key, old.api_key),
-             shared_key = coalesce(excluded.shared_key, old.shared_key),
-             settings = coalesce($6, old.settings),
-             rotated_at = now()",
-        organization.0,
-        provider.as_str(),
-        seal("secret", new.secret)?,
-        new.api_key.map(|secret| seal("api_key", secret)).transpose()?,
-        new.shared_key.map(|secret| seal("shared_key", secret)).transpose()?,
-        new.settings,
-    )
-    .execute(&mut *change.tx)
-    .await
-    .during(OPERATION)?;
-    let after = change.finish().await?;
-    after.ok_or_else(|| StoreError::new(OPERATION, Problem::NotFound))
 }
 
 /// Makes `secret` the current one; the one before it is accepted for `overlap` from now on.
@@ -103,14 +64,16 @@ pub async fn rotate(
     let mut change = Change::begin(db, changer, OPERATION).await?;
     let Some(current) = &change.secret else { return Ok(Rotation::Unknown) };
     let current = sealer.open_text(place("secret"), current)?;
-    let current = current.expose_secret().as_bytes();
-    if current == secret.bytes() {
+    if secret.is(&current, sealer) {
         return Ok(Rotation::SameSecret);
     }
     // A sealed value opens only in the column that it was sealed for, so moving it is sealing it.
     let previous = match overlap.is_zero() {
         true => None,
-        false => Some(sealer.seal(place("previous_secret"), current)?),
+        false => {
+            let current = current.expose_secret().as_bytes();
+            Some(sealer.seal(place("previous_secret"), current)?)
+        }
     };
     query!(
         "update provider_credentials set
@@ -131,19 +94,36 @@ pub async fn rotate(
     Ok(after.map_or(Rotation::Unknown, Rotation::Rotated))
 }
 
-/// Ends the overlap of a rotation now. False where there was no previous secret.
-pub async fn drop_previous(db: &Database, changer: &Changer) -> Result<bool, StoreError> {
-    const OPERATION: &str = "credentials.drop_previous";
-    let mut change = Change::begin(db, changer, OPERATION).await?;
-    let done = query!(
-        "update provider_credentials set previous_secret = null, previous_ends_at = null
-         where organization_id = $1 and provider = $2 and previous_secret is not null",
-        changer.organization.0,
-        changer.provider.as_str(),
-    )
-    .execute(&mut *change.tx)
-    .await
-    .during(OPERATION)?;
+/// Removes a part of the credentials. False where it was not there.
+pub async fn drop_part(db: &Database, changer: &Changer, part: Part) -> Result<bool, StoreError> {
+    let operation = match part {
+        Part::Previous => "credentials.drop_previous",
+        Part::ApiKey => "credentials.drop_api_key",
+        Part::SharedKey => "credentials.drop_shared_key",
+    };
+    let (organization, provider) = (changer.organization.0, changer.provider.as_str());
+    let mut change = Change::begin(db, changer, operation).await?;
+    let update = match part {
+        Part::Previous => query!(
+            "update provider_credentials set previous_secret = null, previous_ends_at = null
+             where organization_id = $1 and provider = $2 and previous_secret is not null",
+            organization,
+            provider,
+        ),
+        Part::ApiKey => query!(
+            "update provider_credentials set api_key = null
+             where organization_id = $1 and provider = $2 and api_key is not null",
+            organization,
+            provider,
+        ),
+        Part::SharedKey => query!(
+            "update provider_credentials set shared_key = null
+             where organization_id = $1 and provider = $2 and shared_key is not null",
+            organization,
+            provider,
+        ),
+    };
+    let done = update.execute(&mut *change.tx).await.during(operation)?;
     if done.rows_affected() == 0 {
         return Ok(false);
     }
@@ -169,17 +149,17 @@ pub async fn delete(db: &Database, changer: &Changer) -> Result<bool, StoreError
 }
 
 /// A transaction that changes one row. Dropped without [`Change::finish`] it changes nothing.
-struct Change<'a> {
-    tx: Tx,
+pub(super) struct Change<'a> {
+    pub(super) tx: Tx,
     changer: &'a Changer,
     operation: &'static str,
     before: Option<Overview>,
     /// The sealed current secret.
-    secret: Option<Vec<u8>>,
+    pub(super) secret: Option<Vec<u8>>,
 }
 
 impl<'a> Change<'a> {
-    async fn begin(
+    pub(super) async fn begin(
         db: &Database,
         changer: &'a Changer,
         operation: &'static str,
@@ -207,7 +187,7 @@ impl<'a> Change<'a> {
     }
 
     /// Writes the audit log and commits; tells what the credentials became.
-    async fn finish(mut self) -> Result<Option<Overview>, StoreError> {
+    pub(super) async fn finish(mut self) -> Result<Option<Overview>, StoreError> {
         let after = self.overview().await?;
         let json = |overview: &Option<Overview>| {
             overview.as_ref().and_then(|overview| serde_json::to_value(overview).ok())

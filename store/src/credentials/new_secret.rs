@@ -2,6 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::sealing::Sealer;
+
 /// Shorter secrets can be guessed.
 const FEWEST_BYTES: usize = 8;
 /// No provider's secret comes near it.
@@ -38,6 +40,12 @@ impl NewSecret {
         Ok(Self(secret))
     }
 
+    /// Whether it is the secret that is stored. Digests with the sealer's key are compared, so the
+    /// time that it takes tells nothing of either.
+    pub(super) fn is(&self, stored: &SecretString, sealer: &Sealer) -> bool {
+        sealer.derive(self.0.expose_secret()) == sealer.derive(stored.expose_secret())
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.expose_secret().as_bytes()
     }
@@ -62,6 +70,16 @@ mod tests {
             assert_eq!(check(text), Some(Unfit::Form), "{text:?}");
         }
         assert_eq!(check("a secret"), None);
+    }
+
+    #[test]
+    fn only_the_same_text_is_the_same_secret() {
+        let (sealer, secret) = (Sealer::new([7; 32]), NewSecret::new("open sesame".into()));
+        let is = |stored: &str| secret.as_ref().is_ok_and(|new| new.is(&stored.into(), &sealer));
+        assert!(is("open sesame"));
+        for other in ["open sesamf", "Open sesame", "open sesame ", "open sesam", ""] {
+            assert!(!is(other), "{other:?}");
+        }
     }
 
     #[test]
