@@ -121,17 +121,17 @@ async fn accept(
         let checked = known.as_deref().unwrap_or(&nobody);
         (dialect.is_signed)(&received, checked, fallbacks) && known.is_some()
     };
-    let credentials = if signed_for(&credentials) {
-        credentials
-    } else {
+    let mut known = credentials;
+    if !signed_for(&known) {
         // It may be signed with a secret that was rotated a moment ago.
-        let known = receiver.secrets.get_anew(organization, dialect.provider, came_at).await;
+        let anew = receiver.secrets.get_anew(organization, dialect.provider, came_at).await;
         // Whoever cannot be checked is not refused for good.
-        known.map_err(|_| unavailable())?
-    };
-    let Some(credentials) = credentials.filter(|known| signed_for(&Some(known.clone()))) else {
-        return Err(forged());
-    };
+        known = anew.map_err(|_| unavailable())?;
+        if !signed_for(&known) {
+            return Err(forged());
+        }
+    }
+    let Some(credentials) = known else { return Err(forged()) };
     let read = incoming::read(dialect.provider, Origin::Webhook, &received.body, Utc::now());
     let reply = (dialect.reply)(&received, &read);
     let drives_no_call = read.as_ref().is_ok_and(|read| read.event.kind == EventKind::Other);

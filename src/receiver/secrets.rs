@@ -64,7 +64,7 @@ impl Fallbacks {
 #[error("secrets cannot be read: {why}")]
 pub(super) struct Unknown {
     why: String,
-    /// Whether they are there and do not open: somebody changed them, and memory must not help.
+    /// Whether they are there and do not open.
     is_sealed: bool,
 }
 
@@ -168,8 +168,7 @@ impl Secrets {
         match tokio::time::timeout(patience, self.ask(key)).await {
             Ok(Ok(entry)) => Ok(entry),
             Ok(Err(error)) => {
-                let is_sealed = matches!(error.problem(), store::error::Problem::Sealed(_));
-                Err(Unknown { why: error.operation_failed(), is_sealed })
+                Err(Unknown { why: error.operation_failed(), is_sealed: is_sealed(&error) })
             }
             Err(_) => Err(Unknown { why: "no answer in time".to_owned(), is_sealed: false }),
         }
@@ -190,8 +189,10 @@ impl Secrets {
                 asked_at,
                 credentials,
             });
-            if let Ok(entry) = &found {
-                this.remember(key, entry.clone());
+            match &found {
+                Ok(entry) => this.remember(key, entry.clone()),
+                Err(error) if is_sealed(error) => drop(this.lock().known.remove(&key)),
+                Err(_) => {}
             }
             this.lock().asking.remove(&key);
             drop(told.send(found));
@@ -234,6 +235,11 @@ impl Source {
         };
         Ok(found.map(Arc::new))
     }
+}
+
+/// Whether secrets are there and do not open: somebody changed them, and memory must not help.
+fn is_sealed(error: &StoreError) -> bool {
+    matches!(error.problem(), store::error::Problem::Sealed(_))
 }
 
 fn failed(why: &str) -> StoreError {
