@@ -29,7 +29,7 @@ pub(super) enum InboxCommand {
     Show(ShowArgs),
     /// Have events read once more: those with these ids, or those that a filter names.
     Replay(ReplayArgs),
-    /// Let nothing follow from events that had no effect yet.
+    /// Put parked events away: nothing follows from them, unless they are replayed.
     Discard(DiscardArgs),
     /// List what webhooks failed to tell and only the sweep found.
     Gaps(GapsArgs),
@@ -343,7 +343,8 @@ async fn batches(
     dry_run: bool,
     expected: Option<u64>,
 ) -> Result<Counts, Failed> {
-    let bar = bar(if dry_run { "counting" } else { "replaying" }, expected);
+    let what = if dry_run { "counting" } else { "replaying" };
+    let bar = bar(what, expected);
     let mut counts = Counts::default();
     let mut request = json!({ "filter": filter, "dry_run": dry_run });
     loop {
@@ -360,6 +361,9 @@ async fn batches(
         };
         counts.add(&batch);
         bar.set_position(counts.matched);
+        if bar.is_hidden() {
+            eprintln!("{what}: {}", counts.matched);
+        }
         if !batch["next_cursor"].is_string() {
             break;
         }
@@ -369,7 +373,7 @@ async fn batches(
     Ok(counts)
 }
 
-/// On stderr, and only where that is a terminal.
+/// On stderr, where that is a terminal; elsewhere each batch is a line.
 fn bar(what: &'static str, expected: Option<u64>) -> ProgressBar {
     let (bar, template) = match expected {
         Some(expected) => (ProgressBar::new(expected), "{msg} {bar:40} {pos}/{len}, {eta} to go"),
@@ -404,8 +408,20 @@ async fn one_by_one(
         }
     }
     output::rows(form, columns, &done);
-    // Its exit code stands for all.
-    first.map_or(Ok(()), Err)
+    let failures = format!("{} of {} events failed", ids.len() - done.len(), ids.len());
+    // What became of each is told already; the first one's exit code stands for all.
+    first.map_or(Ok(()), |first| Err(told_as(&first, failures)))
+}
+
+/// The same kind of failure, so the same exit code, in other words.
+fn told_as(failed: &Failed, text: String) -> Failed {
+    match failed {
+        Failed::Other(_) => Failed::Other(anyhow!(text)),
+        Failed::Usage(_) => Failed::Usage(text),
+        Failed::NotFound(_) => Failed::NotFound(text),
+        Failed::NotAllowed(_) => Failed::NotAllowed(text),
+        Failed::Conflict(_) => Failed::Conflict(text),
+    }
 }
 
 #[cfg(test)]

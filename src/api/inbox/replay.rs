@@ -161,8 +161,8 @@ async fn replay_one(
 
 /// Discard an event
 ///
-/// Nothing follows from it any more; it stays stored, and a replay takes this back. Only for events
-/// that had no effect yet: parked ones, and received ones that are in no call's rows.
+/// Nothing follows from it; it stays stored, and a replay takes this back. Only parked events can be
+/// discarded: any other is at work, or had its effect.
 #[utoipa::path(post, path = "/v1/inbox/{id}/discard", tag = "inbox",
     params(("id" = Uuid, Path, description = "The event")), responses(
     (status = 200, description = "The event is discarded", body = DiscardedEvent),
@@ -178,8 +178,9 @@ async fn discard(
     let discarded = replay::discard(&api.db, organization, &caller.actor(), id).await?;
     let detail = match discarded.ok_or_else(|| Problem::not_found("event"))? {
         Discarded::Done => return Ok(Json(DiscardedEvent { id, status: Status::Discarded })),
-        Discarded::TooLate(Status::Discarded) => "The event is discarded already.",
-        Discarded::TooLate(_) => "The event had its effect: what it says is in the call's rows.",
+        Discarded::NotParked(Status::Discarded) => "The event is discarded already.",
+        Discarded::NotParked(Status::Received) => "The event is being processed.",
+        Discarded::NotParked(_) => "The event had its effect already.",
     };
     Err(Problem::with_detail(Kind::Conflict, detail))
 }
