@@ -20,14 +20,16 @@ use crate::{
 };
 
 /// A call as a list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedCall {
     /// The provider's id of it.
     pub provider_call_id: String,
     /// Whether it is over.
     pub has_ended: bool,
-    /// Whether the provider will add nothing more (analysis, cost, recording) of itself.
-    pub is_complete: bool,
+    /// Whether it is over and nobody was ever connected: its end is all there is to tell.
+    pub is_unanswered: bool,
+    /// Whether it is a leg of another call of the account.
+    pub is_leg: bool,
 }
 
 /// One page of a list.

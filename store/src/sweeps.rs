@@ -20,6 +20,8 @@ pub struct Known {
     pub report: bool,
     /// An event that tells the end.
     pub ended: bool,
+    /// An event that tells that somebody answered.
+    pub answered: bool,
 }
 
 /// A call whose end nobody told.
@@ -31,6 +33,10 @@ pub struct OpenCall {
     pub place: UnfinishedCall,
     /// The provider's id of it.
     pub provider_call_id: String,
+    /// Whether it is known to be in progress.
+    pub answered: bool,
+    /// Whether it waits to be dialled.
+    pub is_queued: bool,
 }
 
 /// Organizations with credentials that may open the provider's API, in the order of their ids.
@@ -114,7 +120,8 @@ pub async fn known(
     let mut tx = db.tenant(organization).await?;
     let rows = query!(
         r#"select call_id as "call_id!", bool_or(life = 'report') as "report!",
-             bool_or(life = 'ended') as "ended!"
+             bool_or(life = 'ended' and event_kind <> 'lost-call') as "ended!",
+             coalesce(bool_or(call_status = 'in-progress'), false) as "answered!"
          from inbox
          where call_id = any($1) and organization_id = $2
              and status in ('received', 'processed') and life in ('progress', 'ended', 'report')
@@ -126,9 +133,10 @@ pub async fn known(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    let known = rows
-        .into_iter()
-        .map(|row| (CallId(row.call_id), Known { report: row.report, ended: row.ended }));
+    let known = rows.into_iter().map(|row| {
+        let known = Known { report: row.report, ended: row.ended, answered: row.answered };
+        (CallId(row.call_id), known)
+    });
     Ok(known.collect())
 }
 
@@ -147,13 +155,15 @@ pub async fn stuck(
     let mut tx = db.tenant(organization).await?;
     // One whose end was told is the dispatcher's, and will be finished.
     let rows = query!(
-        "select id, created_at, provider_call_id from calls c
+        r#"select id, created_at, provider_call_id, status = 'in-progress' as "answered!",
+             status = 'queued' as "is_queued!"
+         from calls c
          where provider = $1 and billed_minutes is null and created_at < $2
              and organization_id = $3
              and not exists (select from inbox i
                  where i.call_id = c.id and i.life in ('ended', 'report')
                      and i.status in ('received', 'processed'))
-         order by status = 'queued', created_at, id limit $4",
+         order by status = 'queued', created_at, id limit $4"#,
         provider.as_str(),
         before,
         organization.0,
@@ -167,6 +177,8 @@ pub async fn stuck(
         organization_id: organization,
         place: UnfinishedCall { created_at: row.created_at, call_id: CallId(row.id) },
         provider_call_id: row.provider_call_id,
+        answered: row.answered,
+        is_queued: row.is_queued,
     });
     Ok(open.collect())
 }
@@ -186,10 +198,14 @@ pub async fn unfinished(
         .map_or((DateTime::UNIX_EPOCH, Uuid::nil()), |after| (after.created_at, after.call_id.0));
     let mut tx = db.sweep().await?;
     let rows = query!(
-        "select organization_id, id, created_at, provider_call_id from calls
+        r#"select organization_id, id, created_at, provider_call_id,
+             status = 'in-progress' as "answered!", status = 'queued' as "is_queued!"
+         from calls
          where provider = $1 and billed_minutes is null and created_at < $2
+             -- Vapi takes calls that are to be made up to 30 days later.
+             and not ($1 = 'vapi' and status = 'queued' and created_at > now() - interval '30 days')
              and created_at >= $3 and (created_at, id) > ($3, $4)
-         order by created_at, id limit $5",
+         order by created_at, id limit $5"#,
         provider.as_str(),
         before,
         after_time,
@@ -204,6 +220,8 @@ pub async fn unfinished(
         organization_id: OrganizationId(row.organization_id),
         place: UnfinishedCall { created_at: row.created_at, call_id: CallId(row.id) },
         provider_call_id: row.provider_call_id,
+        answered: row.answered,
+        is_queued: row.is_queued,
     });
     Ok(open.collect())
 }

@@ -18,7 +18,10 @@ use providers::{
     error::{ErrorKind, ProviderError},
     incoming,
 };
-use store::{credentials, sweeps};
+use store::{
+    credentials::{self, ApiAccess},
+    sweeps,
+};
 
 use super::{
     Failed, SweepActivities, stored_form,
@@ -28,12 +31,15 @@ use crate::failure::failure;
 
 /// How far back the first sweep of an organization goes.
 const FIRST_RANGE: TimeDelta = TimeDelta::hours(24);
-/// Each sweep goes back so far before the end of the one before. Covers clocks that differ, lists
-/// that show a call late, and three more tries of a call that could not be fetched.
+/// Each sweep goes back so far before the end of the one before. Covers clocks that differ and lists
+/// that show a call late.
 const OVERLAP: TimeDelta = TimeDelta::minutes(30);
 /// Longest range of one sweep. After an outage of days each run takes up to a day more, so none is
 /// much longer than others.
 const LONGEST_RANGE: TimeDelta = TimeDelta::hours(24);
+/// A call that could not be fetched is listed again for so long; after that the sweeps go on without
+/// it, or one bad call would make the range of each of them a day.
+const UNFETCHED_PATIENCE: TimeDelta = TimeDelta::hours(6);
 /// Pages read in one sweep. More are no calls of a day: the provider repeats itself.
 const MAX_PAGES: usize = 1000;
 /// Calls fetched in one sweep: about as many as its ten minutes allow. The next one goes on.
@@ -66,11 +72,14 @@ pub(super) async fn sweep(
         now,
         swept: CallsSwept::default(),
         fetched: 0,
+        answered: 0,
         unfetched: 0,
     };
     let is_whole = sweep.recent(since, until).await?;
+    let swept_until = reached(before, until, sweep.unfetched).filter(|_| is_whole);
+    // Noted before the stuck calls, which are asked for again without being listed.
+    sweeps::succeeded(&room.db, organization, provider, swept_until, sweep.swept).await?;
     sweep.stuck().await?;
-    let swept_until = is_whole.then_some(until);
     sweeps::succeeded(&room.db, organization, provider, swept_until, sweep.swept).await?;
     Ok(sweep.swept)
 }
@@ -84,9 +93,21 @@ fn range(
     timing: SweepTiming,
     now: DateTime<Utc>,
 ) -> (DateTime<Utc>, DateTime<Utc>) {
-    let since = swept_until.unwrap_or(now - FIRST_RANGE) - OVERLAP;
+    // A worker whose clock was ahead must not leave a gap.
+    let since = swept_until.unwrap_or(now - FIRST_RANGE).min(now) - OVERLAP;
     let settled = now - TimeDelta::seconds(timing.settle_seconds.into());
     (since, settled.min(since + OVERLAP + LONGEST_RANGE))
+}
+
+/// How far calls are known after a sweep to `until`; nothing where that stays as it was, so that the
+/// next sweep lists calls again that could not be fetched.
+fn reached(
+    before: Option<DateTime<Utc>>,
+    until: DateTime<Utc>,
+    unfetched: usize,
+) -> Option<DateTime<Utc>> {
+    let is_patient = before.is_none_or(|before| until - before < UNFETCHED_PATIENCE);
+    (unfetched == 0 || !is_patient).then_some(until)
 }
 
 async fn open_api(
@@ -95,7 +116,8 @@ async fn open_api(
     provider: Provider,
 ) -> Result<Option<CallsApi>, Failed> {
     let access = credentials::api_access(&room.db, &room.sealer, organization, provider).await?;
-    let Some(access) = access else { return Ok(None) };
+    // The installation's own account would list the calls of others too.
+    let ApiAccess::Own(access) = access else { return Ok(None) };
     let account = access.settings["account_sid"].as_str().unwrap_or_default();
     if provider == Provider::Twilio && account.is_empty() {
         let text = "the credentials for twilio have no account_sid in their settings".to_owned();
@@ -113,6 +135,7 @@ struct Sweep<'a> {
     now: DateTime<Utc>,
     swept: CallsSwept,
     fetched: usize,
+    answered: usize,
     unfetched: usize,
 }
 
@@ -147,7 +170,8 @@ impl Sweep<'_> {
         let open = sweeps::stuck(db, organization, provider, before, MAX_STUCK).await?;
         let wanted = open.into_iter().map(|call| Wanted {
             provider_call_id: call.provider_call_id,
-            known: Some(sweeps::Known::default()),
+            known: Some(sweeps::Known { answered: call.answered, ..sweeps::Known::default() }),
+            is_queued: call.is_queued,
             stuck_since: Some(call.place.created_at),
         });
         self.fetch(wanted.collect()).await
@@ -168,6 +192,7 @@ impl Sweep<'_> {
             is_wanted(call, known).then(|| Wanted {
                 provider_call_id: call.provider_call_id.clone(),
                 known,
+                is_queued: false,
                 stuck_since: None,
             })
         });
@@ -183,6 +208,7 @@ impl Sweep<'_> {
         };
         let mut answers = stream::iter(wanted).map(ask).buffer_unordered(FETCHES_AT_ONCE);
         while let Some((wanted, answer)) = answers.next().await {
+            self.answered += usize::from(answer.is_ok());
             match answer {
                 Ok(None) => self.settle(&wanted, Told::Unknown).await?,
                 Ok(Some(body)) => self.read(&wanted, body).await?,
@@ -200,7 +226,8 @@ impl Sweep<'_> {
     fn can_do_without(&mut self, error: &ProviderError) -> bool {
         self.unfetched += 1;
         let is_limit = matches!(error.kind, ErrorKind::Unavailable { status: Some(429), .. });
-        !is_limit && self.unfetched <= MAX_UNFETCHED
+        // More failures than successes are an outage, not bad calls.
+        !is_limit && self.unfetched <= MAX_UNFETCHED.max(self.answered)
     }
 
     async fn read(&mut self, wanted: &Wanted, body: Bytes) -> Result<(), Failed> {
@@ -263,6 +290,16 @@ mod tests {
     fn the_first_range_is_a_day_and_ends_now() {
         let (since, until) = range_of(None);
         assert_eq!((since, until), (minutes(-24 * 60 - 30), minutes(-2)));
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_fetched_holds_the_range_open_for_six_hours() {
+        let hours = |hours: i64| minutes(hours * 60);
+        assert_eq!(reached(None, hours(0), 0), Some(hours(0)));
+        assert_eq!(reached(Some(hours(-1)), hours(0), 0), Some(hours(0)));
+        assert_eq!(reached(None, hours(0), 1), None, "the first range is a day anyway");
+        assert_eq!(reached(Some(hours(-5)), hours(0), 1), None);
+        assert_eq!(reached(Some(hours(-6)), hours(0), 1), Some(hours(0)));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Wanted {
     pub(super) provider_call_id: String,
     /// What the inbox holds of it; nothing where it is new to us.
     pub(super) known: Option<Known>,
+    /// Whether our row says that it waits to be dialled.
+    pub(super) is_queued: bool,
     /// When it was made, for one that is asked for because nobody told its end.
     pub(super) stuck_since: Option<DateTime<Utc>>,
 }
@@ -45,11 +47,12 @@ pub(super) enum Verdict {
 
 /// Whether a listed call is fetched: it is new to us, or it is over and its report is missing.
 ///
-/// `is_complete` does not decide. A call may stay incomplete for ever, and what is fetched of it
-/// says itself whether it is the report.
+/// A leg of another call is the customer's to count by its own callbacks, and none of ours without.
+/// The end of a call that nobody took is all there is to tell.
 pub(super) fn is_wanted(listed: &ListedCall, known: Option<Known>) -> bool {
     match known {
-        None => true,
+        None => !listed.is_leg,
+        Some(known) if known.ended && listed.is_unanswered => false,
         Some(known) => listed.has_ended && !known.report,
     }
 }
@@ -70,14 +73,19 @@ pub(super) fn verdict(
     let event = match told {
         Told::Event(event) => event,
         Told::Unknown => return close_if(is_older(timing.unknown_seconds)),
-        Told::Nothing => return close_if(is_older(timing.abandoned_seconds)),
+        Told::Nothing => {
+            let waits = wanted.is_queued && may_be_planned(provider, wanted, now);
+            return close_if(is_older(timing.abandoned_seconds) && !waits);
+        }
     };
     match event.kind {
         EventKind::Ended | EventKind::Report if is_fresh(event, timing, now) => Verdict::Leave,
         EventKind::Report => Verdict::Append,
         EventKind::Ended if wanted.known.is_some_and(|known| known.ended) => Verdict::Leave,
         EventKind::Ended => Verdict::Append,
-        EventKind::Progress if wanted.known.is_none() => Verdict::Append,
+        EventKind::Progress if is_further(wanted, event) && !is_older(timing.abandoned_seconds) => {
+            Verdict::Append
+        }
         EventKind::Progress if is_planned(provider, wanted, event, now) => Verdict::Leave,
         EventKind::Progress | EventKind::Message | EventKind::Other => {
             close_if(is_older(timing.abandoned_seconds))
@@ -91,9 +99,18 @@ fn is_fresh(event: &CallEvent, timing: SweepTiming, now: DateTime<Utc>) -> bool 
     event.facts.ended_at.is_some_and(|ended_at| ended_at > settled)
 }
 
+/// Whether a call that goes on is new to us, or was answered and we know of its ringing at most.
+fn is_further(wanted: &Wanted, event: &CallEvent) -> bool {
+    let is_answered = event.facts.status == Some(CallStatus::InProgress);
+    wanted.known.is_none_or(|known| is_answered && !known.answered)
+}
+
 fn is_planned(provider: Provider, wanted: &Wanted, event: &CallEvent, now: DateTime<Utc>) -> bool {
+    event.facts.status == Some(CallStatus::Queued) && may_be_planned(provider, wanted, now)
+}
+
+fn may_be_planned(provider: Provider, wanted: &Wanted, now: DateTime<Utc>) -> bool {
     provider == Provider::Vapi
-        && event.facts.status == Some(CallStatus::Queued)
         && wanted.stuck_since.is_some_and(|since| since > now - LONGEST_AHEAD)
 }
 
@@ -103,9 +120,10 @@ mod tests {
 
     use super::*;
 
-    const ENDED: Known = Known { report: false, ended: true };
-    const REPORT: Known = Known { report: true, ended: false };
-    const OPEN: Known = Known { report: false, ended: false };
+    const ENDED: Known = Known { report: false, ended: true, answered: true };
+    const REPORT: Known = Known { report: true, ended: false, answered: true };
+    const OPEN: Known = Known { report: false, ended: false, answered: true };
+    const RINGING: Known = Known { report: false, ended: false, answered: false };
 
     fn minutes_ago(minutes: i64) -> DateTime<Utc> {
         now() - TimeDelta::minutes(minutes)
@@ -116,12 +134,14 @@ mod tests {
     }
 
     fn event(kind: EventKind, status: CallStatus, ended_at: Option<DateTime<Utc>>) -> CallEvent {
-        let facts = CallFacts { status: Some(status), ended_at, ..CallFacts::default() };
+        let started_at = Some(minutes_ago(90)).filter(|_| status == CallStatus::Completed);
+        let facts =
+            CallFacts { status: Some(status), started_at, ended_at, ..CallFacts::default() };
         CallEvent { kind, at: now(), facts }
     }
 
     fn listed(known: Option<Known>) -> Wanted {
-        Wanted { provider_call_id: "c".to_owned(), known, stuck_since: None }
+        Wanted { provider_call_id: "c".to_owned(), known, is_queued: false, stuck_since: None }
     }
 
     fn stuck(since: DateTime<Utc>) -> Wanted {
@@ -134,19 +154,23 @@ mod tests {
 
     #[test]
     fn what_is_new_or_over_without_a_report_is_fetched() {
-        let call = |has_ended, is_complete| ListedCall {
+        let call = |has_ended| ListedCall {
             provider_call_id: "c".to_owned(),
             has_ended,
-            is_complete,
+            ..ListedCall::default()
         };
-        for is_complete in [false, true] {
-            assert!(is_wanted(&call(true, is_complete), None));
-            assert!(is_wanted(&call(true, is_complete), Some(OPEN)));
-            assert!(is_wanted(&call(true, is_complete), Some(ENDED)), "the report was lost");
-            assert!(!is_wanted(&call(true, is_complete), Some(REPORT)));
-        }
-        assert!(is_wanted(&call(false, false), None));
-        assert!(!is_wanted(&call(false, false), Some(OPEN)));
+        assert!(is_wanted(&call(true), None));
+        assert!(is_wanted(&call(true), Some(OPEN)));
+        assert!(is_wanted(&call(true), Some(ENDED)), "the report was lost");
+        assert!(!is_wanted(&call(true), Some(REPORT)));
+        assert!(is_wanted(&call(false), None));
+        assert!(!is_wanted(&call(false), Some(OPEN)));
+        let unanswered = ListedCall { is_unanswered: true, ..call(true) };
+        assert!(!is_wanted(&unanswered, Some(ENDED)), "there is no more to tell");
+        assert!(is_wanted(&unanswered, None));
+        let leg = ListedCall { is_leg: true, ..call(true) };
+        assert!(!is_wanted(&leg, None), "a forwarded call is one call");
+        assert!(is_wanted(&leg, Some(OPEN)));
     }
 
     #[test]
@@ -174,11 +198,44 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_call_that_nobody_took_needs_no_report() {
+        let (retell, ended_at) = (Provider::Retell, Some(minutes_ago(60)));
+        let unanswered = event(EventKind::Report, CallStatus::NoAnswer, ended_at);
+        let of = |known, event: &CallEvent| of(retell, &listed(known), Told::Event(event));
+        assert_eq!(of(Some(ENDED), &unanswered), Verdict::Leave);
+        assert_eq!(of(Some(OPEN), &unanswered), Verdict::Append);
+        assert_eq!(of(None, &unanswered), Verdict::Append);
+        let cost = |text: &str| serde_json::from_value(serde_json::json!(text)).ok();
+        let told = |facts| CallEvent { facts, ..unanswered.clone() };
+        let facts = || unanswered.facts.clone();
+        for more in [
+            CallFacts { started_at: ended_at, ..facts() },
+            CallFacts { duration_seconds: Some(1), ..facts() },
+            CallFacts { cost_usd: cost("0.01"), ..facts() },
+            CallFacts { transcript: Some("voicemail".to_owned()), ..facts() },
+            CallFacts { summary: Some("voicemail".to_owned()), ..facts() },
+            CallFacts { recording_urls: Some(vec!["https://x".to_owned()]), ..facts() },
+        ] {
+            assert_eq!(of(Some(ENDED), &told(more.clone())), Verdict::Append, "{more:?}");
+        }
+        let nothing = CallFacts {
+            duration_seconds: Some(0),
+            cost_usd: cost("0.00"),
+            transcript: Some(String::new()),
+            ..facts()
+        };
+        assert_eq!(of(Some(ENDED), &told(nothing)), Verdict::Leave);
+    }
+
+    #[test]
     fn a_running_call_is_taken_once() {
         let running = event(EventKind::Progress, CallStatus::InProgress, None);
         let twilio = Provider::Twilio;
         assert_eq!(of(twilio, &listed(None), Told::Event(&running)), Verdict::Append);
         assert_eq!(of(twilio, &listed(Some(OPEN)), Told::Event(&running)), Verdict::Leave);
+        assert_eq!(of(twilio, &listed(Some(RINGING)), Told::Event(&running)), Verdict::Append);
+        let ringing = event(EventKind::Progress, CallStatus::Ringing, None);
+        assert_eq!(of(twilio, &listed(Some(RINGING)), Told::Event(&ringing)), Verdict::Leave);
         let other = event(EventKind::Other, CallStatus::InProgress, None);
         assert_eq!(of(twilio, &listed(None), Told::Event(&other)), Verdict::Leave);
     }
@@ -204,6 +261,9 @@ mod tests {
         assert_eq!((silent(day - 1), silent(day + 1)), (Verdict::Leave, Verdict::Close));
         let ended = event(EventKind::Report, CallStatus::Completed, Some(minutes_ago(60)));
         let late = stuck(minutes_ago(day + 1));
+        let unanswered = Wanted { known: Some(RINGING), ..late.clone() };
+        let running = event(EventKind::Progress, CallStatus::InProgress, None);
+        assert_eq!(of(Provider::Vapi, &unanswered, Told::Event(&running)), Verdict::Close);
         assert_eq!(of(Provider::Vapi, &late, Told::Event(&ended)), Verdict::Append);
     }
 

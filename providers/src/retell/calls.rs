@@ -13,10 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    facts::is_analyzed,
-    status::{is_over, outcome},
-};
+use super::status::{is_over, outcome};
 use crate::{
     calls_api::{CallsPage, ListedCall},
     error::{ErrorKind, ProviderError},
@@ -75,7 +72,6 @@ struct Item {
     call_status: Value,
     disconnection_reason: Value,
     end_timestamp: Value,
-    call_analysis: Value,
 }
 
 #[derive(Deserialize)]
@@ -247,11 +243,12 @@ fn listed(item: &Item) -> Option<ListedCall> {
     }
     let (call_status, reason) = (item.call_status.as_str(), item.disconnection_reason.as_str());
     let has_ended = is_over(call_status, !item.end_timestamp.is_null() || reason.is_some());
-    let was_connected = outcome(call_status, reason).connected;
+    let is_unanswered = has_ended && !outcome(call_status, reason).connected;
     Some(ListedCall {
         provider_call_id: call_id.to_owned(),
         has_ended,
-        is_complete: has_ended && (is_analyzed(Some(&item.call_analysis)) || !was_connected),
+        is_unanswered,
+        is_leg: false,
     })
 }
 

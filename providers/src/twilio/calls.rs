@@ -57,6 +57,7 @@ struct Listed {
     status: Option<String>,
     end_time: Option<String>,
     date_updated: Option<String>,
+    parent_call_sid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +214,8 @@ impl Listed {
     fn shown(self) -> ListedCall {
         let status = self.status.as_deref().and_then(classify_call_status);
         let has_ended = status.is_some_and(CallStatus::is_final);
-        ListedCall { provider_call_id: self.sid, has_ended, is_complete: has_ended }
+        let is_leg = self.parent_call_sid.is_some_and(|parent| !parent.is_empty());
+        ListedCall { provider_call_id: self.sid, has_ended, is_unanswered: false, is_leg }
     }
 }
 

@@ -137,10 +137,6 @@ struct Listed {
     updated_at: Option<DateTime<Utc>>,
     status: Option<String>,
     ended_at: Option<IgnoredAny>,
-    ended_reason: Option<IgnoredAny>,
-    artifact: Option<IgnoredAny>,
-    analysis: Option<IgnoredAny>,
-    cost: Option<IgnoredAny>,
 }
 
 impl Listed {
@@ -152,12 +148,8 @@ impl Listed {
 impl From<Listed> for ListedCall {
     fn from(call: Listed) -> Self {
         let has_ended = call.status.as_deref() == Some("ended") || call.ended_at.is_some();
-        let tells = [call.artifact, call.analysis, call.cost, call.ended_reason];
-        Self {
-            provider_call_id: call.id,
-            has_ended,
-            is_complete: has_ended && tells.iter().any(Option::is_some),
-        }
+        // Vapi reports on calls that nobody took too.
+        Self { provider_call_id: call.id, has_ended, is_unanswered: false, is_leg: false }
     }
 }
 

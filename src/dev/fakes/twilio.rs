@@ -60,8 +60,10 @@ impl Fake for Twilio {
         match route(&asked.method, &asked.segments()) {
             Some(Route::CreateMessage) => Identity::new(Kind::Sms, asked.field("To")),
             Some(Route::CreateCall) => Identity::new(Kind::Call, asked.field("To")),
-            Some(Route::ListMessages | Route::ListCalls) => {
-                Identity::new(Kind::Lookup, asked.query("To"))
+            Some(Route::ListMessages) => Identity::new(Kind::Lookup, asked.query("To")),
+            Some(Route::ListCalls) => {
+                let account = asked.segments().get(2).copied();
+                Identity::new(Kind::Lookup, asked.query("To").into_iter().chain(account))
             }
             Some(Route::Message(sid) | Route::Call(sid) | Route::Recordings(sid)) => {
                 Identity::new(Kind::Lookup, [sid])

@@ -22,13 +22,18 @@ pub(super) const OF_CALLS: &[Dated] = &[("StartTime", "start_time"), ("EndTime",
 
 /// A page of messages or calls, newest first. Filters: [`FIELDS`], and a date as `DateSent=`,
 /// `DateSent>=`, `DateSent<=`.
+///
+/// An account sees its own only; what was planted without an account is everybody's.
 pub(super) fn page(shelf: &Shelf, name: &str, dates: &[Dated], asked: &Asked) -> Reply {
+    let account = asked.segments().get(2).copied();
     let size = asked.query_number("PageSize", PAGE.0, PAGE.1).max(1);
     let number = asked.query_number("Page", 0, MOST_PAGES);
     let wanted = |resource: &Value| {
-        FIELDS.iter().all(|(parameter, field)| {
-            asked.query(parameter).is_none_or(|value| resource[*field].as_str() == Some(value))
-        }) && dates.iter().all(|date| is_dated(*date, asked, resource))
+        resource["account_sid"].as_str().is_none_or(|owner| Some(owner) == account)
+            && FIELDS.iter().all(|(parameter, field)| {
+                asked.query(parameter).is_none_or(|value| resource[*field].as_str() == Some(value))
+            })
+            && dates.iter().all(|date| is_dated(*date, asked, resource))
     };
     let made = |resource: &Value| time(resource, "date_created").map(|at| at.timestamp_millis());
     let (resources, more) = shelf.newest(wanted, made, size.saturating_mul(number), size);

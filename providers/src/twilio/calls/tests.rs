@@ -59,7 +59,7 @@ async fn both_lists_are_read_page_by_page() {
     let call = |id: &str, over| ListedCall {
         provider_call_id: id.to_owned(),
         has_ended: over,
-        is_complete: over,
+        ..ListedCall::default()
     };
     assert_eq!(calls, [call("CA1", false), call("CA2", true), call("CA3", false)]);
     let requests = server.requests();

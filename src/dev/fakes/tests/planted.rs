@@ -205,6 +205,16 @@ async fn twilio_lists_by_start_end_and_status_and_shows_recordings_apart() {
 
     let end = bench.post(&format!("{CALLS}/CA3.json")).basic_auth("AC1", Some("t"));
     assert_eq!(answer(end.form(&[("Status", "completed")])).await.1["status"], "completed");
+
+    let stranger = json!({ "sid": "CA5", "account_sid": "AC2", "status": "queued" });
+    bench.plant(Provider::Twilio, stranger);
+    assert_eq!(bench.twilio_sids(&[("Status", "queued")]).await, ["CA4"]);
+    let theirs = bench.twilio("/twilio/2010-04-01/Accounts/AC2/Calls.json?Status=queued").await;
+    assert_eq!(ids(&theirs["calls"], "sid"), ["CA5", "CA4"], "CA4 is nobody's");
+    let refusal = json!({ "kind": "lookup", "answers": [{ "status": 401 }] });
+    bench.script(Provider::Twilio, Some("AC1"), refusal);
+    let list = bench.get(&format!("{CALLS}.json")).basic_auth("AC1", Some("t"));
+    assert_eq!(answer(list).await.0, 401, "scripts may be for an account");
 }
 
 #[tokio::test]
