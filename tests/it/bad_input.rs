@@ -22,6 +22,8 @@ const PROVIDERS: [Provider; 3] = [Provider::Vapi, Provider::Retell, Provider::Tw
 const MARK: &str = "zebra-4711";
 /// Most memory that `serve` may ever have had, in KiB: about 60 MB of its own, and some bodies.
 const MOST_KIB: u64 = 400 * 1024;
+/// Longest callback of Twilio that is read, in bytes.
+const LARGEST_CALLBACK: usize = 64 * 1024;
 /// Connections that are used at once.
 const AT_ONCE: usize = 16;
 
@@ -87,11 +89,17 @@ async fn what_cannot_be_read_is_parked_and_what_drives_no_call_is_answered() {
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
         assert_eq!(world.post(body.clone()).await, 200, "{shown}");
     }
-    let inbox = world.inbox().await;
+    // Where Postgres is slow some come by the spool.
+    let inbox = until("each is stored", PATIENCE, || async {
+        let inbox = world.inbox().await;
+        (inbox.len() >= poison.len()).then_some(inbox)
+    })
+    .await;
     assert_eq!(inbox.len(), poison.len(), "each is stored once: {inbox:?}");
-    for ((status, reason), (_, word)) in inbox.iter().zip(&poison) {
-        assert_eq!(status, "parked", "{reason}");
-        assert!(reason.contains(word), "{reason:?} should tell of {word:?}");
+    assert!(inbox.iter().all(|(status, _)| status == "parked"), "{inbox:?}");
+    for (_, word) in &poison {
+        let told = inbox.iter().any(|(_, reason)| reason.contains(word));
+        assert!(told, "{inbox:?} should tell of {word:?}");
     }
 
     assert_eq!(world.post(br#"{"message":{"type":"from-the-future"}}"#.to_vec()).await, 200);
@@ -355,15 +363,81 @@ fn form_poison(body: &[u8]) -> Vec<Vec<u8>> {
         (0..2_000).map(|n| format!("{MARK}{n}={n}&")).collect::<String>().into_bytes(),
         b"=".to_vec(),
         b"&&&".to_vec(),
-        format!("{MARK}").into_bytes(),
+        MARK.as_bytes().to_vec(),
         "[".repeat(60_000).into_bytes(),
         "{\"a\":".repeat(10_000).into_bytes(),
         br#"{"CallSid":"\u0000","CallStatus":1e309}"#.to_vec(),
-        vec![b'x'; 5_000_000],
+        vec![b'x'; LARGEST_CALLBACK],
         gzip(body),
     ];
     poison.extend(cuts(body));
     poison
+}
+
+/// A signed request that is bad in some way.
+struct Poison {
+    provider: Provider,
+    sha256: Vec<u8>,
+    request: RequestBuilder,
+}
+
+/// The corpus for all providers.
+fn poison(world: &World) -> Vec<Poison> {
+    let good = |provider| report(world, provider, &fresh_call(provider), MARK);
+    let signed = |provider, body: Vec<u8>| Poison {
+        provider,
+        sha256: Sha256::digest(&body).to_vec(),
+        request: world.by(provider, body),
+    };
+    let mut corpus = Vec::new();
+    for provider in PROVIDERS {
+        let bodies = match provider {
+            Provider::Twilio => form_poison(&good(provider)),
+            _ => json_poison(&good(provider)),
+        };
+        corpus.extend(bodies.into_iter().map(|body| signed(provider, body)));
+        for body in [gzip(&good(provider)), good(provider)] {
+            let Poison { sha256, request, .. } = signed(provider, body);
+            let request = request.header("content-encoding", "gzip");
+            corpus.push(Poison { provider, sha256, request });
+        }
+    }
+    let form = good(Provider::Twilio);
+    let fields = form_urlencoded::parse(&form).map(|(name, value)| (name.into(), value.into()));
+    let fields = Value::Object(fields.collect()).to_string();
+    for body in json_poison(fields.as_bytes()) {
+        // A longer one is refused at any time, perhaps before all is sent: see the tests of limits.
+        if body.len() <= LARGEST_CALLBACK {
+            let sha256 = Sha256::digest(&body).to_vec();
+            let (provider, request) = (Provider::Twilio, world.by_twilio_in_json(body));
+            corpus.push(Poison { provider, sha256, request });
+        }
+    }
+    corpus
+}
+
+/// What was taken is stored once; of the same key the first. Postgres takes longer for large bodies
+/// than it is waited for, so some come by the spool.
+async fn all_is_stored(world: &World, taken: &[(Provider, Vec<u8>)]) {
+    until("what was taken is stored", PATIENCE, || async {
+        let sql = "select provider, body_sha256 from inbox";
+        let rows = world.db.query(sql, &[]).await.ok()?;
+        let stored: Vec<(String, Vec<u8>)> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let has = |one: &(Provider, Vec<u8>)| {
+            stored.iter().filter(|row| row.0 == one.0.as_str() && row.1 == one.1).count() == 1
+        };
+        // Cut forms have the key of the whole, and are conflicts; see the test of those.
+        let mut others = taken.iter().filter(|one| one.0 != Provider::Twilio);
+        others.all(has).then_some(())
+    })
+    .await;
+    until("each provider's poison is parked", PATIENCE, || async {
+        let sql = "select provider, count(*) from inbox where status = 'parked'
+                   group by provider having count(*) >= 50";
+        (world.db.query(sql, &[]).await.ok()?.len() == PROVIDERS.len()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,51 +445,32 @@ async fn poison_is_parked_or_refused_and_memory_stays_bounded() {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
     world.without_options().await;
     let (pid, before) = (world.serve_pid(), world.serve_peak_kib());
-    let good = |provider| report(&world, provider, &fresh_call(provider), MARK);
-    let fields: serde_json::Map<String, Value> = form_urlencoded::parse(&good(Provider::Twilio))
-        .map(|(k, v)| (k.into(), v.into()))
-        .collect();
-    let fields = Value::Object(fields).to_string().into_bytes();
-    let mut requests: Vec<(Provider, RequestBuilder)> = Vec::new();
-    for provider in PROVIDERS {
-        let poison = match provider {
-            Provider::Twilio => form_poison(&good(provider)),
-            _ => json_poison(&good(provider)),
-        };
-        let posts = poison.into_iter().map(|body| (provider, world.by(provider, body)));
-        requests.extend(posts);
-        for body in [gzip(&good(provider)), good(provider)] {
-            let announced = world.by(provider, body).header("content-encoding", "gzip");
-            requests.push((provider, announced));
+    let (mut sent, mut requests) = (Vec::new(), Vec::new());
+    for Poison { provider, sha256, request } in poison(&world) {
+        sent.push((provider, sha256));
+        requests.push(request);
+    }
+    assert!(sent.len() > 200);
+    let answers = world.post_all(requests).await;
+    let mut taken = Vec::new();
+    for (status, one) in answers.iter().zip(&sent) {
+        assert!([200, 204, 401].contains(status), "{}: {status} in {answers:?}", one.0);
+        if *status != 401 {
+            taken.push(one.clone());
         }
     }
-    let posts = json_poison(&fields).into_iter();
-    requests.extend(posts.map(|body| (Provider::Twilio, world.by_twilio_in_json(body))));
-    let (providers, requests): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
-    let sent = requests.len();
-    let answers = world.post_all(requests).await;
-    assert_eq!((answers.len(), sent > 200), (sent, true));
-    for (status, provider) in answers.iter().zip(&providers) {
-        let calm = (200..300).contains(status) || [400, 401, 413].contains(status);
-        assert!(calm, "{provider}: {status} in {answers:?}");
-    }
-    let taken = answers.iter().filter(|status| **status < 300).count();
-    assert!(taken * 10 > sent * 8, "what is signed is parked: {answers:?}");
-    let sql = "select provider, count(*), count(*) filter (where status = 'parked') from inbox
-               group by provider";
-    for row in world.db.query(sql, &[]).await.unwrap() {
-        let (provider, rows, parked): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
-        eprintln!("{provider}: {rows} rows, {parked} parked");
-        assert!(parked >= 20, "{provider}: {parked} parked of {rows}");
-    }
+    // Twilio's signature covers a thousand parameters: a form with more proves nothing.
+    assert_eq!(sent.len() - taken.len(), 1, "what is signed is parked: {answers:?}");
+    all_is_stored(&world, &taken).await;
 
-    // As much of it at once as the memory for bodies holds, and more than any body may have.
-    let large = |provider| world.by(provider, vec![b'['; 10_000_000]);
-    let at_once = (0..16).map(|n| large(PROVIDERS[n % 2]));
-    let answers = world.post_all(at_once).await;
-    assert!(answers.iter().all(|status| [200, 204, 503].contains(status)), "{answers:?}");
-    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'['; 65_536])).take(1_600);
+    // Much of it at once, and more than any body may have.
+    let large = (0..8).map(|n| world.by(Provider::Vapi, vec![b'['; 10_000_000 + n]));
+    let answers = world.post_all(large).await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    let endless =
+        futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'['; 65_536])).take(1_600);
     let endless = world.by(Provider::Vapi, Vec::new()).body(reqwest::Body::wrap_stream(endless));
+    // The answer is lost where the rest of the body meets a closed connection.
     if let Ok(answer) = endless.send().await {
         assert_eq!(answer.status(), 413);
     }

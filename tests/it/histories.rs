@@ -8,13 +8,13 @@ use prost::Message;
 use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::history::v1::History;
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
-use workflows::{CallProcessing, PartitionMaintenance, WebhookDelivery};
+use workflows::{CallProcessing, PartitionMaintenance, ProviderSweep, WebhookDelivery};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_history_replays() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories");
     let files = recorded(&root);
-    for workflow in ["CallProcessing", "WebhookDelivery"] {
+    for workflow in ["CallProcessing", "ProviderSweep", "WebhookDelivery"] {
         let recorded = files.iter().filter(|file| file.starts_with(root.join(workflow))).count();
         assert!(recorded > 0, "no recorded history of {workflow}");
     }
@@ -25,6 +25,8 @@ async fn every_recorded_history_replays() {
             .register_workflow::<WebhookDelivery>()
             .unwrap()
             .register_workflow::<PartitionMaintenance>()
+            .unwrap()
+            .register_workflow::<ProviderSweep>()
             .unwrap()
             .build();
         let history = History::decode(std::fs::read(&file).unwrap().as_slice()).unwrap();

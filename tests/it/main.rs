@@ -19,4 +19,5 @@ mod providers;
 mod replay;
 mod retries;
 mod storage;
+mod sweeps;
 mod tenancy;

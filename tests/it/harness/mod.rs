@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod history;
+pub(crate) mod nemesis;
 pub(crate) mod permuted;
 pub(crate) mod rows;
 mod shared;
