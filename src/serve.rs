@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Acknowledgements get connections of their own: a flood of API reads cannot take them.
-const RECEIVER_CONNECTIONS: u32 = 8;
+const INTAKE_CONNECTIONS: u32 = 6;
 const SECRETS_CONNECTIONS: u32 = 4;
 const API_CONNECTIONS: u32 = 16;
 /// The live streams look this often without a wake-up.
@@ -69,10 +69,10 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
 
 fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {
     let providers = &config.providers;
-    let pool = |size| Database::connect(&config.database_url, Role::Api, size);
+    let pool = |role, size| Database::connect(&config.database_url, role, size);
     Ok(Setup {
-        db: pool(RECEIVER_CONNECTIONS)?,
-        secrets_db: pool(SECRETS_CONNECTIONS)?,
+        db: pool(Role::Intake, INTAKE_CONNECTIONS)?,
+        secrets_db: pool(Role::Api, SECRETS_CONNECTIONS)?,
         sealer: config.sealer.clone(),
         fallbacks: Fallbacks {
             vapi: providers.vapi_webhook_secret.clone(),

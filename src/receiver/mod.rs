@@ -28,9 +28,9 @@ use self::{budget::Budget, keep::Keeper, limits::Limits, secrets::Secrets, spool
 
 pub use secrets::Fallbacks;
 
-/// Commits of the inbox at once: two are under way while a third is prepared. More only make
+/// Commits of the inbox at once: one is under way while the other is prepared. More only make
 /// smaller groups.
-const WRITERS: usize = 3;
+const WRITERS: usize = 2;
 
 /// What the receivers need.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct Receiver {
 /// How a receiver is set up.
 #[derive(Debug)]
 pub struct Setup {
-    /// A pool of its own, so that a busy API cannot hold up an acknowledgement.
+    /// A pool of its own, of role `Intake`: a busy API cannot hold up an acknowledgement.
     pub db: Database,
     /// Another for the organizations' secrets: whoever asks with invented organizations must not
     /// hold up a commit.

@@ -32,12 +32,15 @@ pub enum Role {
     Api,
     /// Dispatches and processes.
     Worker,
+    /// Stores verified events of any organization. Its connections are of this role and scope from
+    /// their start, so that a commit is one round trip: it is what every acknowledgement waits for.
+    Intake,
 }
 
 impl Role {
     const fn name(self) -> &'static str {
         match self {
-            Self::Api => "postcall_api",
+            Self::Api | Self::Intake => "postcall_api",
             Self::Worker => "postcall_worker",
         }
     }
@@ -53,12 +56,18 @@ pub struct Database {
 impl Database {
     /// A pool of at most `size` connections. Connects when first used.
     pub fn connect(url: &SecretString, role: Role, size: u32) -> Result<Self, StoreError> {
-        let mut options = connect_options(url)?;
-        if role == Role::Worker {
+        let options = connect_options(url)?;
+        let options = match role {
+            Role::Api => options,
             // Its statements go by key, so one plan fits all values; planning anew over every
             // partition would cost more than running.
-            options = options.options([("plan_cache_mode", "force_generic_plan")]);
-        }
+            Role::Worker => options.options([("plan_cache_mode", "force_generic_plan")]),
+            Role::Intake => options.options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("role", role.name()),
+                ("app.scope", "intake"),
+            ]),
+        };
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -90,11 +99,6 @@ impl Database {
     /// Begins a transaction of the dispatcher, which reads references across organizations.
     pub async fn dispatch(&self) -> Result<Tx, StoreError> {
         self.begin("app.scope", "dispatch").await
-    }
-
-    /// Begins a transaction of the receiver, which stores verified events of any organization.
-    pub(crate) async fn intake(&self) -> Result<Tx, StoreError> {
-        self.begin("app.scope", "intake").await
     }
 
     /// Begins a transaction of the sweep, which asks across organizations whom and what to look at.

@@ -12,7 +12,7 @@ use contract::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::query;
+use sqlx::{PgExecutor, query};
 use uuid::Uuid;
 
 use crate::{
@@ -97,24 +97,22 @@ impl NewEvent {
 pub async fn append(db: &Database, event: &NewEvent) -> Result<Appended, StoreError> {
     const OPERATION: &str = "inbox.append";
     let mut tx = db.tenant(event.organization_id).await?;
-    let appended = insert(&mut tx, &[(event, event.sha256())]).await?;
+    let appended = insert(&mut *tx, &[(event, event.sha256())]).await?;
     commit(tx, OPERATION).await?;
     Ok(appended[0])
 }
 
-/// Stores events of any organizations in one transaction. No two may have the same key.
+/// Stores events of any organizations in one statement, which is a transaction. No two may have the
+/// same key. `db` is of role [`crate::Role::Intake`].
 pub(crate) async fn append_batch(
     db: &Database,
     events: &[(&NewEvent, [u8; 32])],
 ) -> Result<Vec<Appended>, StoreError> {
-    let mut tx = db.intake().await?;
-    let appended = insert(&mut tx, events).await?;
-    commit(tx, "inbox.append_batch").await?;
-    Ok(appended)
+    insert(db.pool(), events).await
 }
 
 async fn insert(
-    tx: &mut Tx,
+    executor: impl PgExecutor<'_>,
     events: &[(&NewEvent, [u8; 32])],
 ) -> Result<Vec<Appended>, StoreError> {
     const OPERATION: &str = "inbox.insert";
@@ -162,7 +160,7 @@ async fn insert(
         column!(|event| event.fate.reason()) as &[Option<&str>],
         column!(|event| event.received_at) as &[Option<DateTime<Utc>>],
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(executor)
     .await
     .during(OPERATION)?;
     let touched: HashMap<(Uuid, &str, &str), Uuid> = touched
