@@ -86,5 +86,6 @@ fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {
         spool_dir: config.spool_dir.clone(),
         spool_max_bytes: config.spool_max_bytes,
         inbox_group: config.inbox_group,
+        chatter_per_second: config.chatter_per_second,
     })
 }

@@ -15,11 +15,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 /// with a wrong secret to slow down. The work is done by then: only a check of the signature can
 /// tell, and behind a proxy all share its address.
 const FORGERIES_A_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("not zero");
-/// Messages a second that drive no call and are stored all the same: a busy assistant sends ten a
-/// second of a call that speaks.
-const CHATTER_A_SECOND: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
-/// What may come at once after a quiet time.
-const CHATTER_BURST: NonZeroU32 = NonZeroU32::new(2_000).expect("not zero");
+/// So many times what is allowed in a second may come at once after a quiet time.
+const BURST: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
 /// Addresses remembered; beyond that the quiet ones are forgotten, and new ones not remembered.
 const MAX_REMEMBERED: usize = 10_000;
 /// Between two looks for quiet ones, which go through all.
@@ -33,19 +30,20 @@ pub(super) struct Limits {
     forgot_at: Arc<Mutex<Instant>>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Limits with so many messages a second of each organization that drive no call and are stored
+    /// all the same. A busy assistant sends ten a second of a call that speaks.
+    pub(super) fn new(chatter_per_second: NonZeroU32) -> Self {
         let forgeries = Quota::per_minute(FORGERIES_A_MINUTE);
-        let chatter = Quota::per_second(CHATTER_A_SECOND).allow_burst(CHATTER_BURST);
+        let burst = chatter_per_second.saturating_mul(BURST);
+        let chatter = Quota::per_second(chatter_per_second).allow_burst(burst);
         Self {
             forgeries: Arc::new(RateLimiter::keyed(forgeries)),
             chatter: Arc::new(RateLimiter::keyed(chatter)),
             forgot_at: Arc::new(Mutex::new(Instant::now())),
         }
     }
-}
 
-impl Limits {
     /// Counts a request that proved nothing; false once its address has sent too many.
     pub(super) fn may_be_refused_politely(&self, address: IpAddr) -> bool {
         if self.forgeries.len() >= MAX_REMEMBERED {
@@ -74,6 +72,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a failed test")]
 mod tests {
     use std::net::Ipv4Addr;
 
@@ -83,7 +82,7 @@ mod tests {
 
     #[test]
     fn addresses_and_organizations_are_counted_apart() {
-        let limits = Limits::default();
+        let limits = Limits::new(NonZeroU32::new(500).expect("not zero"));
         let address = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
         let polite = (0..1000).filter(|_| limits.may_be_refused_politely(address(1))).count();
         assert!((120..200).contains(&polite), "{polite}");

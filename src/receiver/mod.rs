@@ -14,7 +14,7 @@ mod spool;
 mod twilio;
 mod vapi;
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use anyhow::Context;
 use axum::{
@@ -62,6 +62,8 @@ pub struct Setup {
     pub spool_max_bytes: u64,
     /// Most webhooks in one commit.
     pub inbox_group: usize,
+    /// Messages of an organization that drive no call and are stored.
+    pub chatter_per_second: NonZeroU32,
 }
 
 impl Receiver {
@@ -81,7 +83,7 @@ impl Receiver {
         Ok(Self {
             secrets: Secrets::new(setup.secrets_db, sealer, fallbacks),
             keeper,
-            limits: Limits::default(),
+            limits: Limits::new(setup.chatter_per_second),
             budget: Budget::default(),
             public_url,
         })

@@ -262,18 +262,28 @@ pub async fn replay_batch(
         next: page.last().filter(|_| more).map(|row| Place { at: row.received_at, id: row.id }),
     };
     if !ids.is_empty() {
-        let entry = audit::Entry {
-            organization_id: organization,
-            actor,
-            action: "inbox.replay",
-            target: "inbox",
-            before: Some(json!({ "selection": selection })),
-            after: Some(json!({ "status": Status::Received, "ids": ids })),
-        };
-        audit::record(&mut tx, entry).await?;
+        note(&mut tx, organization, actor, selection, &ids).await?;
     }
     commit(tx, OPERATION).await?;
     Ok(batch)
+}
+
+async fn note(
+    tx: &mut Tx,
+    organization_id: OrganizationId,
+    actor: &str,
+    selection: &Selection,
+    ids: &[Uuid],
+) -> Result<(), StoreError> {
+    let entry = audit::Entry {
+        organization_id,
+        actor,
+        action: "inbox.replay",
+        target: "inbox",
+        before: Some(json!({ "selection": selection })),
+        after: Some(json!({ "status": Status::Received, "ids": ids })),
+    };
+    audit::record(tx, entry).await
 }
 
 fn count(events: usize) -> u32 {

@@ -107,7 +107,9 @@ async fn forgeries_are_slowed_down_and_signed_events_never() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_drive_no_call_are_limited_and_calls_are_not() {
-    let world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    // So few that a slow machine sends more.
+    let environment = vec![("POSTCALL_CHATTER_PER_SECOND", "10".to_owned())];
+    let world = World::with(Options { environment, no_worker: true, ..Options::default() }).await;
     let sql = "update organizations set settings = settings || '{\"keep_all_events\": true}'";
     world.db.batch_execute(sql).await.unwrap();
     let own = &world.demo.organization_id;
@@ -122,8 +124,8 @@ async fn messages_that_drive_no_call_are_limited_and_calls_are_not() {
     };
     let chatting = async {
         let mut answers: BTreeMap<(u16, bool), usize> = BTreeMap::new();
-        // A burst of 2,000 is taken, and 500 a second.
-        let mut chats = futures::stream::iter(0..30_000).map(|_| chat()).buffer_unordered(AT_ONCE);
+        // A burst of 40 is taken, and 10 a second.
+        let mut chats = futures::stream::iter(0..3_000).map(|_| chat()).buffer_unordered(AT_ONCE);
         while let Some(answer) = chats.next().await {
             *answers.entry(answer).or_default() += 1;
             if answers.get(&(429, true)).is_some_and(|limited| *limited >= 100) {
@@ -140,11 +142,11 @@ async fn messages_that_drive_no_call_are_limited_and_calls_are_not() {
     let (answers, ()) = tokio::join!(chatting, signed);
     eprintln!("{answers:?} in {:?}", begun.elapsed());
     assert!(answers.keys().all(|answer| [(200, false), (429, true)].contains(answer)));
-    assert!(answers[&(200, false)] >= 2_000 && answers[&(429, true)] >= 100, "{answers:?}");
+    assert!(answers[&(200, false)] >= 40 && answers[&(429, true)] >= 100, "{answers:?}");
     world.lifecycle_goes_on().await;
     let sql = "select count(*) from inbox where life = 'other' and status = 'processed'";
     let kept: i64 = world.db.query_one(sql, &[]).await.unwrap().get(0);
-    assert!(kept >= 2_000, "what was acknowledged is kept: {kept}");
+    assert!(kept >= 40, "what was acknowledged is kept: {kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

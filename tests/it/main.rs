@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod accounts;
 mod bad_input;
 mod credentials;
 mod deliveries;
