@@ -125,12 +125,9 @@ async fn messages_that_drive_no_call_are_limited_and_calls_are_not() {
     let chatting = async {
         let mut answers: BTreeMap<(u16, bool), usize> = BTreeMap::new();
         // A burst of 40 is taken, and 10 a second.
-        let mut chats = futures::stream::iter(0..3_000).map(|_| chat()).buffer_unordered(AT_ONCE);
+        let mut chats = futures::stream::iter(0..400).map(|_| chat()).buffer_unordered(AT_ONCE);
         while let Some(answer) = chats.next().await {
             *answers.entry(answer).or_default() += 1;
-            if answers.get(&(429, true)).is_some_and(|limited| *limited >= 100) {
-                break;
-            }
         }
         answers
     };
