@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,8 +26,9 @@ use tower::ServiceExt;
 /// Open connections; more wait to be accepted. Each costs about 20 KB, and up to [`HEAD_BYTES`]
 /// more while a head arrives.
 const MAX_CONNECTIONS: usize = 8_192;
-/// Of them, for one address: nobody alone can take all places, and a proxy needs some hundreds.
-const MAX_CONNECTIONS_OF_ONE: usize = 4_096;
+/// Of them, for one network: nobody alone can take all places. Nearly all, because behind a proxy
+/// everybody has its address.
+const MAX_CONNECTIONS_OF_ONE: usize = 7_168;
 /// From the start of waiting for a request to the end of its head: also the longest that an idle
 /// connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,6 +40,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The address of the other end, in a request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// Whom an address belongs to, as far as that can be told: an IPv4 address stands for itself, however
+/// it is written, and whoever has one IPv6 address has its network of 64 bits.
+pub fn peer_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
 
 /// Serves until `stop` ends, then lets requests in progress finish.
 pub async fn serve(listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) {
@@ -77,7 +87,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, S
     let permit = places.all.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
-            let place = places.take(peer.ip(), permit)?;
+            let place = places.take(peer_network(peer.ip()), permit)?;
             // An acknowledgement is one small packet that nobody should wait for.
             drop(stream.set_nodelay(true));
             Some((stream, peer, place))
@@ -141,6 +151,14 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        let network = |text: &str| peer_network(text.parse().unwrap()).to_string();
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
 
     #[test]
     fn one_address_cannot_take_every_place_and_gives_its_own_back() {

@@ -2,7 +2,7 @@
 //! requests that prove nothing, by address, and messages that drive no call, by organization.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -10,6 +10,8 @@ use std::{
 
 use contract::ids::OrganizationId;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::http_server::peer_network;
 
 /// Refusals that one address gets as 401 in a minute; after that it gets 429, which tells a sender
 /// with a wrong secret to slow down. The work is done by then: only a check of the signature can
@@ -54,7 +56,7 @@ impl Limits {
             *forgot_at = Instant::now();
             self.forgeries.retain_recent();
         }
-        self.forgeries.check_key(&network(address)).is_ok()
+        self.forgeries.check_key(&peer_network(address)).is_ok()
     }
 
     /// Counts a signed message that drives no call; false once the organization sends too many.
@@ -63,18 +65,10 @@ impl Limits {
     }
 }
 
-/// Whoever has one IPv6 address has its network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a failed test")]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use uuid::Uuid;
 

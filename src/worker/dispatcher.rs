@@ -96,8 +96,12 @@ impl Dispatcher {
         while !*stop.borrow() {
             if swept.elapsed() > SWEEP {
                 swept = Instant::now();
-                if let Err(error) = self.sweep_deliveries().await {
-                    tracing::warn!(%error, "overdue deliveries wait for the next look");
+                match tokio::time::timeout(LEASE, self.sweep_deliveries()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "overdue deliveries wait for the next look");
+                    }
+                    Err(_) => tracing::warn!("a look for overdue deliveries took too long"),
                 }
             }
             // A connection may hang when Postgres fails over; the events come up again by their lease.

@@ -16,6 +16,8 @@ pub type Tx = Transaction<'static, Postgres>;
 
 /// How long a request waits for a free connection before it is shed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Role and scope of every connection of [`Role::Intake`].
+const INTAKE_SESSION: &str = "set role postcall_api; set app.scope = 'intake'";
 /// A connection used this lately is taken to be alive.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// No statement of a request or a step needs longer; a runaway one must not hold its locks.
@@ -61,12 +63,9 @@ impl Database {
             Role::Api => options,
             // Its statements go by key, so one plan fits all values; planning anew over every
             // partition would cost more than running.
-            Role::Worker => options.options([("plan_cache_mode", "force_generic_plan")]),
-            Role::Intake => options.options([
-                ("plan_cache_mode", "force_generic_plan"),
-                ("role", role.name()),
-                ("app.scope", "intake"),
-            ]),
+            Role::Worker | Role::Intake => {
+                options.options([("plan_cache_mode", "force_generic_plan")])
+            }
         };
         let pool = PgPoolOptions::new()
             .max_connections(size)
@@ -82,6 +81,14 @@ impl Database {
                         connection.ping().await?;
                     }
                     Ok(true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if role == Role::Intake {
+                        sqlx::raw_sql(INTAKE_SESSION).execute(connection).await?;
+                    }
+                    Ok(())
                 })
             })
             .connect_lazy_with(options);

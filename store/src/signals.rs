@@ -21,6 +21,9 @@ pub const EVENTS: &str = "postcall_events";
 /// people wait for and is sent at most this often.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Polling goes on without a connection; one that hangs must not stop it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Tells other processes that there is something new, soon and only once for many.
 #[derive(Debug, Clone)]
 pub struct Teller {
@@ -76,7 +79,10 @@ impl Listener {
     /// Returns when there may be something new: told so, or the time to poll has come.
     pub async fn wait(&mut self) {
         if self.inner.is_none() {
-            self.inner = self.connect().await.ok();
+            self.inner = tokio::time::timeout(CONNECT_TIMEOUT, self.connect())
+                .await
+                .ok()
+                .and_then(Result::ok);
         }
         let Some(listener) = &mut self.inner else {
             tokio::time::sleep(self.poll).await;

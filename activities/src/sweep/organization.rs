@@ -226,8 +226,12 @@ impl Sweep<'_> {
     fn can_do_without(&mut self, error: &ProviderError) -> bool {
         self.unfetched += 1;
         let is_limit = matches!(error.kind, ErrorKind::Unavailable { status: Some(429), .. });
-        // More failures than successes are an outage, not bad calls.
-        !is_limit && self.unfetched <= MAX_UNFETCHED.max(self.answered)
+        !is_limit && self.unfetched <= self.tolerated()
+    }
+
+    /// A few bad calls, or fewer than one in twenty of many; more failures are an outage.
+    fn tolerated(&self) -> usize {
+        MAX_UNFETCHED.max(self.answered / 20)
     }
 
     async fn read(&mut self, wanted: &Wanted, body: Bytes) -> Result<(), Failed> {

@@ -198,36 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_call_that_nobody_took_needs_no_report() {
-        let (retell, ended_at) = (Provider::Retell, Some(minutes_ago(60)));
-        let unanswered = event(EventKind::Report, CallStatus::NoAnswer, ended_at);
-        let of = |known, event: &CallEvent| of(retell, &listed(known), Told::Event(event));
-        assert_eq!(of(Some(ENDED), &unanswered), Verdict::Leave);
-        assert_eq!(of(Some(OPEN), &unanswered), Verdict::Append);
-        assert_eq!(of(None, &unanswered), Verdict::Append);
-        let cost = |text: &str| serde_json::from_value(serde_json::json!(text)).ok();
-        let told = |facts| CallEvent { facts, ..unanswered.clone() };
-        let facts = || unanswered.facts.clone();
-        for more in [
-            CallFacts { started_at: ended_at, ..facts() },
-            CallFacts { duration_seconds: Some(1), ..facts() },
-            CallFacts { cost_usd: cost("0.01"), ..facts() },
-            CallFacts { transcript: Some("voicemail".to_owned()), ..facts() },
-            CallFacts { summary: Some("voicemail".to_owned()), ..facts() },
-            CallFacts { recording_urls: Some(vec!["https://x".to_owned()]), ..facts() },
-        ] {
-            assert_eq!(of(Some(ENDED), &told(more.clone())), Verdict::Append, "{more:?}");
-        }
-        let nothing = CallFacts {
-            duration_seconds: Some(0),
-            cost_usd: cost("0.00"),
-            transcript: Some(String::new()),
-            ..facts()
-        };
-        assert_eq!(of(Some(ENDED), &told(nothing)), Verdict::Leave);
-    }
-
-    #[test]
     fn a_running_call_is_taken_once() {
         let running = event(EventKind::Progress, CallStatus::InProgress, None);
         let twilio = Provider::Twilio;
