@@ -77,21 +77,28 @@ impl Traffic {
         let sent = self.sent.lock().expect("log").clone();
         let phases: BTreeSet<&str> = sent.iter().map(|one| one.phase).collect();
         for phase in phases {
-            let of_phase = || sent.iter().filter(|one| one.phase == phase);
-            let mut latencies: Vec<_> = of_phase().map(|one| one.latency).collect();
-            latencies.sort();
-            let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
-            let refused = of_phase().filter(|one| one.status != 200).count();
-            eprintln!(
-                "{phase}: {} webhooks, {refused} not acknowledged, p50 {:?}, p99 {:?}, max {:?}",
-                latencies.len(),
-                at(50),
-                at(99),
-                at(100),
-            );
+            print(phase, sent.iter().filter(|one| one.phase == phase));
         }
+        print("all outside the restarts", sent.iter().filter(|one| one.phase != "restarting"));
         sent
     }
+}
+
+fn print<'a>(what: &str, sent: impl Iterator<Item = &'a Sent>) {
+    let (mut latencies, mut refused) = (Vec::new(), 0);
+    for one in sent {
+        latencies.push(one.latency);
+        refused += usize::from(one.status != 200);
+    }
+    latencies.sort();
+    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
+    eprintln!(
+        "{what}: {} webhooks, {refused} not acknowledged, p50 {:?}, p99 {:?}, max {:?}",
+        latencies.len(),
+        at(50),
+        at(99),
+        at(100),
+    );
 }
 
 impl World {
