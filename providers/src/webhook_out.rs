@@ -227,6 +227,17 @@ mod tests {
                 Ok(text("webhook_signature_both").to_owned())
             );
         }
+        // Svix signs alike; its headers have other names.
+        let svix = &vectors["svix"];
+        let text = |name: &str| svix[name].as_str().expect(name);
+        let timestamp = svix["svix_timestamp"].as_i64().expect("a timestamp");
+        let signed = sign(
+            text("svix_id"),
+            timestamp,
+            text("payload").as_bytes(),
+            &secrets(&[text("secret")]),
+        );
+        assert_eq!(signed, Ok(text("svix_signature").to_owned()));
     }
 
     #[test]
