@@ -83,6 +83,16 @@ pub(crate) fn under(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
+/// The header's value if it is there exactly once: of two, a proxy may have checked the other.
+pub(crate) fn sole_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    first.to_str().ok()
+}
+
 /// Reads a body of at most `max` bytes; an endless one costs `max` and no more.
 ///
 /// # Errors

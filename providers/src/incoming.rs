@@ -5,6 +5,7 @@ use contract::{
     call::{Origin, Provider},
     merge::CallEvent,
 };
+use sha2::{Digest, Sha256};
 
 use crate::{calls_api, retell, twilio, vapi};
 
@@ -113,4 +114,26 @@ pub fn read(
         (Provider::Retell, _) => retell::read(body, received_at),
         (Provider::Twilio, _) => twilio::read(body, received_at),
     }
+}
+
+/// A field without which the message means nothing.
+pub(crate) fn missing(path: &'static str) -> Unreadable {
+    Unreadable::Field { path, problem: "is missing or not usable" }
+}
+
+pub(crate) fn bounded_type(written: &str) -> String {
+    written.chars().take(MAX_MESSAGE_TYPE_CHARS).collect()
+}
+
+/// The key itself, or its hash where it is too long for an index.
+pub(crate) fn bounded_key(key: String) -> String {
+    if key.len() <= MAX_EVENT_KEY_BYTES {
+        return key;
+    }
+    digest(key.as_bytes())
+}
+
+/// What stands for a body that has no name of its own.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }

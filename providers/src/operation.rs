@@ -69,10 +69,19 @@ impl Operation {
 
     /// Sends once and reads at most `http::MAX_ANSWER_BYTES`.
     pub(crate) async fn send(self, request: RequestBuilder) -> Result<Answer, ProviderError> {
+        self.send_up_to(request, http::MAX_ANSWER_BYTES).await
+    }
+
+    /// As [`Self::send`], for answers of at most `max_bytes`.
+    pub(crate) async fn send_up_to(
+        self,
+        request: RequestBuilder,
+        max_bytes: usize,
+    ) -> Result<Answer, ProviderError> {
         let response = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
         let retry_after = http::retry_after(response.headers(), Utc::now());
-        let body = match http::read_capped(response, http::MAX_ANSWER_BYTES).await {
+        let body = match http::read_capped(response, max_bytes).await {
             Ok(body) => body,
             // A refusal counts by its status, readable or not.
             Err(_) if !status.is_success() => Bytes::new(),

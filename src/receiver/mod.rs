@@ -14,7 +14,7 @@ mod spool;
 mod twilio;
 mod vapi;
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use axum::{
@@ -22,7 +22,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use store::{Database, intake::Intake, sealing::Sealer, signals::Teller};
+use store::{Database, credentials::Credentials, intake::Intake, sealing::Sealer, signals::Teller};
 
 use self::{budget::Budget, keep::Keeper, limits::Limits, secrets::Secrets, spool::Spool};
 
@@ -40,6 +40,8 @@ pub struct Receiver {
     limits: Limits,
     budget: Budget,
     public_url: String,
+    /// What a request for an unknown organization is checked against.
+    nobody: Arc<Credentials>,
 }
 
 /// How a receiver is set up.
@@ -86,6 +88,7 @@ impl Receiver {
             limits: Limits::new(setup.chatter_per_second),
             budget: Budget::default(),
             public_url,
+            nobody: Arc::new(request::nobody()),
         })
     }
 }

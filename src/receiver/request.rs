@@ -115,10 +115,10 @@ async fn accept(
         url: format!("{}{path}", receiver.public_url),
         notification_id: notification_id(parts.uri.query()),
     };
-    let (fallbacks, nobody) = (receiver.secrets.fallbacks(), nobody());
+    let fallbacks = receiver.secrets.fallbacks();
     let signed_for = |known: &Option<Arc<Credentials>>| {
         // An unknown organization takes as long as a wrong secret.
-        let checked = known.as_deref().unwrap_or(&nobody);
+        let checked = known.as_deref().unwrap_or(&receiver.nobody);
         (dialect.is_signed)(&received, checked, fallbacks) && known.is_some()
     };
     let mut known = credentials;
@@ -148,9 +148,9 @@ async fn accept(
 }
 
 /// Credentials that nobody can sign for.
-fn nobody() -> Credentials {
+pub(super) fn nobody() -> Credentials {
     Credentials {
-        secrets: vec![uuid::Uuid::new_v4().to_string().into()],
+        secrets: vec![Uuid::new_v4().to_string().into()],
         shared_key: None,
         settings: json!({}),
         keep_all_events: false,

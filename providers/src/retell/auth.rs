@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::http::sole_header;
+
 /// Header of the signature.
 const SIGNATURE_HEADER: &str = "x-retell-signature";
 /// How far the sender's clock may be off, in milliseconds, both ways.
@@ -33,7 +35,8 @@ pub fn verify(
     secrets: &[SecretString],
     now: DateTime<Utc>,
 ) -> Result<(), Forged> {
-    let Signature { digits, digest } = only(headers).and_then(parse).ok_or(Forged)?;
+    let Signature { digits, digest } =
+        sole_header(headers, SIGNATURE_HEADER).and_then(parse).ok_or(Forged)?;
     let signed_at: i64 = digits.parse().map_err(|_| Forged)?;
     if now.timestamp_millis().abs_diff(signed_at) > TOLERANCE_MILLIS {
         return Err(Forged);
@@ -60,16 +63,6 @@ struct Signature<'a> {
     /// The time as written, because that is what was signed.
     digits: &'a str,
     digest: [u8; DIGEST_BYTES],
-}
-
-/// The header's value if it is there exactly once: of two, a proxy may have checked the other.
-fn only(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(SIGNATURE_HEADER).iter();
-    let first = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    first.to_str().ok()
 }
 
 /// `v=`, decimal digits, `,d=`, 64 hexadecimal digits of either case, and nothing else.

@@ -15,7 +15,6 @@ use contract::{
     merge::CallEvent,
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use self::{
     facts::Standing,
@@ -23,7 +22,7 @@ use self::{
 };
 use crate::{
     incoming::{
-        Incoming, MAX_CALL_ID_BYTES, MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS, Unreadable,
+        Incoming, MAX_CALL_ID_BYTES, Unreadable, bounded_key, bounded_type, digest, missing,
     },
     json,
 };
@@ -142,25 +141,6 @@ fn over(call: &Value, kind: EventKind) -> Standing {
 
 fn call_id(call: &Value) -> Option<&str> {
     json::text(call, &["/call_id"]).filter(|id| id.len() <= MAX_CALL_ID_BYTES)
-}
-
-fn missing(path: &'static str) -> Unreadable {
-    Unreadable::Field { path, problem: "is missing or not usable" }
-}
-
-fn bounded_type(written: &str) -> String {
-    written.chars().take(MAX_MESSAGE_TYPE_CHARS).collect()
-}
-
-fn bounded_key(key: String) -> String {
-    if key.len() <= MAX_EVENT_KEY_BYTES {
-        return key;
-    }
-    digest(key.as_bytes())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use contract::{
 use rust_decimal::Decimal;
 
 use super::*;
+use crate::incoming::{MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS};
 
 mod fold;
 mod robustness;

@@ -15,6 +15,7 @@ use subtle::{Choice, ConstantTimeEq};
 use url::form_urlencoded;
 
 use super::form::MAX_PARAMETERS;
+use crate::http::sole_header;
 
 const SIGNATURE: &str = "x-twilio-signature";
 /// `key=<id>,algorithm=HMAC_SHA256`: the message is signed by a shared key, not the auth token.
@@ -44,7 +45,7 @@ type Signer = fn(&[u8], &str, &str) -> Option<String>;
 /// # Errors
 /// When no configured key made the signature.
 pub fn verify(headers: &HeaderMap, url: &str, body: &[u8], keys: &Keys<'_>) -> Result<(), Forged> {
-    let signature = only(headers, SIGNATURE).ok_or(Forged)?;
+    let signature = sole_header(headers, SIGNATURE).ok_or(Forged)?;
     let (secrets, signer): (Vec<&str>, Signer) = if headers.contains_key(SETTINGS) {
         (vec![shared_secret(headers, keys).ok_or(Forged)?], hmac_sha256)
     } else {
@@ -70,20 +71,10 @@ pub fn sign(url: &str, form: &[u8], auth_token: &SecretString) -> String {
     hmac_sha1(auth_token.expose_secret().as_bytes(), url, &parameters).unwrap_or_default()
 }
 
-/// The header's value if it is there exactly once: of two, a proxy may have checked the other.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    first.to_str().ok()
-}
-
 /// The secret of the shared key that the message names, if it is the configured one.
 fn shared_secret<'a>(headers: &HeaderMap, keys: &Keys<'a>) -> Option<&'a str> {
     let (mut key, mut algorithm) = (None, None);
-    for part in only(headers, SETTINGS)?.split(',') {
+    for part in sole_header(headers, SETTINGS)?.split(',') {
         let (name, value) = part.split_once('=')?;
         let known = match name.trim() {
             "key" => &mut key,
@@ -109,7 +100,7 @@ fn signed_parameters(headers: &HeaderMap, url: &str, body: &[u8]) -> Vec<String>
 }
 
 fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
-    let written = only(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let written = sole_header(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let essence = written.split(';').next().unwrap_or_default().trim();
     body.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }

@@ -18,7 +18,6 @@ use contract::{
     call::{CallStatus, EventKind},
     merge::{CallEvent, CallFacts},
 };
-use sha2::{Digest, Sha256};
 
 use self::form::Fields;
 pub use self::{
@@ -26,8 +25,7 @@ pub use self::{
     status::classify_call_status,
 };
 use crate::incoming::{
-    Incoming, MAX_CALL_ID_BYTES, MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS, MessageFate,
-    Unreadable,
+    Incoming, MAX_CALL_ID_BYTES, MessageFate, Unreadable, bounded_key, bounded_type, digest,
 };
 
 /// Most milliseconds by which a sequence number moves an event: it orders within a second.
@@ -73,7 +71,7 @@ fn call_status(
     let sequence = fields.number("SequenceNumber");
     let timestamp = fields.instant("Timestamp");
     Ok(Incoming {
-        message_type: bounded_type(format!("call/{written}")),
+        message_type: bounded_type(&format!("call/{written}")),
         event_key: match sequence {
             Some(number) => format!("{call_id}/status/{number}"),
             None => bounded_key(format!("{call_id}/status/{written}")),
@@ -115,7 +113,7 @@ fn recording(fields: &Fields, written: &str, body: &[u8], received_at: DateTime<
     let facts = if finished { facts::of_recording(fields) } else { CallFacts::default() };
     let kind = if facts.recording_urls.is_some() { EventKind::Progress } else { EventKind::Other };
     Incoming {
-        message_type: bounded_type(format!("recording/{written}")),
+        message_type: bounded_type(&format!("recording/{written}")),
         event_key: match (&call_id, fields.get("RecordingSid")) {
             (Some(call), Some(sid)) => bounded_key(format!("{call}/recording/{sid}/{written}")),
             _ => format!("recording/{}", digest(body)),
@@ -156,7 +154,7 @@ fn message(
     });
     let kind = if fate.is_some() { EventKind::Message } else { EventKind::Other };
     Ok(Incoming {
-        message_type: bounded_type(format!("message/{written}")),
+        message_type: bounded_type(&format!("message/{written}")),
         provider_call_id: None,
         event_key: bounded_key(format!("{sid}/{written}")),
         event: CallEvent { kind, at: received_at, facts: CallFacts::default() },
@@ -176,21 +174,6 @@ fn other(fields: &Fields, body: &[u8], received_at: DateTime<Utc>) -> Incoming {
 
 fn call_id(written: Option<&str>) -> Option<String> {
     written.filter(|id| !id.is_empty() && id.len() <= MAX_CALL_ID_BYTES).map(str::to_owned)
-}
-
-fn bounded_type(written: String) -> String {
-    written.chars().take(MAX_MESSAGE_TYPE_CHARS).collect()
-}
-
-fn bounded_key(key: String) -> String {
-    if key.len() <= MAX_EVENT_KEY_BYTES {
-        return key;
-    }
-    digest(key.as_bytes())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(super) fn read(body: &[u8], received_at: DateTime<Utc>) -> Result<Incoming, 
     let known_at = ["/end_time", "/date_updated", "/start_time", "/date_created"];
     let at = known_at.iter().find_map(|pointer| instant(call, pointer)).unwrap_or(received_at);
     Ok(Incoming {
-        message_type: bounded_type(format!("api.call/{written}")),
+        message_type: bounded_type(&format!("api.call/{written}")),
         event_key: match over {
             true => format!("{id}/sweep/report"),
             false => bounded_key(format!("{id}/sweep/{written}")),

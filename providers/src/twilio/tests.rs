@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::incoming::MessageState;
+use crate::incoming::{MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -14,6 +14,8 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::http::sole_header;
+
 /// How far the sender's clock may be off, in milliseconds, both ways.
 const TOLERANCE_MILLIS: u64 = 300_000;
 /// Unix times above this are in milliseconds: in seconds it would be the year 5138.
@@ -114,9 +116,9 @@ pub fn verify(
     plan: &HmacPlan,
     now: DateTime<Utc>,
 ) -> Result<(), Forged> {
-    let token = only(headers, "x-vapi-secret").map(str::as_bytes);
-    let bearer = only(headers, AUTHORIZATION.as_str()).and_then(bearer_token);
-    let signature = only(headers, &plan.signature_header);
+    let token = sole_header(headers, "x-vapi-secret").map(str::as_bytes);
+    let bearer = sole_header(headers, AUTHORIZATION.as_str()).and_then(bearer_token);
+    let signature = sole_header(headers, &plan.signature_header);
     if token.is_none() && bearer.is_none() && signature.is_none() {
         return Err(Forged::Missing);
     }
@@ -141,11 +143,11 @@ fn verify_signature(
     now: DateTime<Utc>,
     signature: &str,
 ) -> Result<(), Forged> {
-    let timestamp = only(headers, &plan.timestamp_header);
+    let timestamp = sole_header(headers, &plan.timestamp_header);
     if plan.include_timestamp || plan.payload_format.contains("{timestamp}") {
         fresh(timestamp.ok_or(Forged::Stale)?, now)?;
     }
-    let message_id = plan.message_id_header.as_deref().and_then(|name| only(headers, name));
+    let message_id = plan.message_id_header.as_deref().and_then(|name| sole_header(headers, name));
     let payload = payload(&plan.payload_format, body, timestamp, message_id)?;
     let mut known = Choice::from(0);
     for secret in usable(secrets) {
@@ -160,16 +162,6 @@ fn verify_signature(
         }
     }
     if bool::from(known) { Ok(()) } else { Err(Forged::Wrong) }
-}
-
-/// The header's value if it is there exactly once: of two, a proxy may have checked the other.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    first.to_str().ok()
 }
 
 fn bearer_token(value: &str) -> Option<&[u8]> {

@@ -18,9 +18,9 @@ use serde::{Deserialize, de::IgnoredAny};
 use self::span::Span;
 use crate::{
     calls_api::{CallsPage, ListedCall},
-    error::{ErrorKind, ProviderError},
+    error::ProviderError,
     http::{self, BodyError, SetupError},
-    operation::{Answer, Operation},
+    operation::Operation,
 };
 
 /// Calls asked for at once: Vapi's own default.
@@ -99,7 +99,7 @@ impl VapiCalls {
             return Ok(None);
         }
         let url = http::under(&self.base_url, &["call", provider_call_id]);
-        let answer = send(GET, self.signed(url), MAX_CALL_BYTES).await?;
+        let answer = GET.send_up_to(self.signed(url), MAX_CALL_BYTES).await?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(answer.body)),
@@ -114,7 +114,7 @@ impl VapiCalls {
             .append_pair("updatedAtGe", &span.from())
             .append_pair("updatedAtLt", &span.to())
             .append_pair("limit", &limit.to_string());
-        let answer = match send(LIST, self.signed(url), MAX_LIST_BYTES).await {
+        let answer = match LIST.send_up_to(self.signed(url), MAX_LIST_BYTES).await {
             Err(error) if is_too_large(&error) && span.can_be_halved() => return Ok(None),
             answer => answer?,
         };
@@ -151,38 +151,6 @@ impl From<Listed> for ListedCall {
         // Vapi reports on calls that nobody took too.
         Self { provider_call_id: call.id, has_ended, is_unanswered: false, is_leg: false }
     }
-}
-
-/// As [`Operation::send`], for answers that are larger than other providers'.
-async fn send(
-    operation: Operation,
-    request: RequestBuilder,
-    max_bytes: usize,
-) -> Result<Answer, ProviderError> {
-    let response = request.send().await.map_err(|error| unanswered(operation, error))?;
-    let status = response.status();
-    let retry_after = http::retry_after(response.headers(), Utc::now());
-    let body = match http::read_capped(response, max_bytes).await {
-        Ok(body) => body,
-        // A refusal counts by its status, readable or not.
-        Err(_) if !status.is_success() => Bytes::new(),
-        Err(error @ BodyError::TooLarge(_)) => {
-            return Err(operation.malformed(status).caused_by(error));
-        }
-        Err(error) => return Err(operation.ambiguous(Some(status)).caused_by(error)),
-    };
-    Ok(Answer { status, retry_after, body })
-}
-
-fn unanswered(operation: Operation, error: reqwest::Error) -> ProviderError {
-    let failed = if error.is_connect() {
-        operation.error(ErrorKind::Unavailable { status: None, retry_after: None })
-    } else if error.is_builder() {
-        operation.rejected("invalid-request")
-    } else {
-        operation.ambiguous(None)
-    };
-    failed.caused_by(error.without_url())
 }
 
 fn is_too_large(error: &ProviderError) -> bool {

@@ -16,13 +16,10 @@ use contract::{
     merge::CallEvent,
 };
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 pub use self::{ended_reason::classify_ended_reason, reply::reply, resource::read_resource};
 use crate::{
-    incoming::{
-        Incoming, MAX_CALL_ID_BYTES, MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS, Unreadable,
-    },
+    incoming::{self, Incoming, MAX_CALL_ID_BYTES, Unreadable, bounded_key, digest, missing},
     json,
 };
 
@@ -41,7 +38,7 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Result<Incoming, Unreada
     let at = sent_at.unwrap_or(received_at);
 
     if !matches!(written_type, "status-update" | "end-of-call-report" | "hang") {
-        let message_type = bounded_type(written_type);
+        let message_type = type_name(written_type);
         let event_key = match (call_id, sent_at) {
             (Some(id), Some(at)) => {
                 bounded_key(format!("{id}/{message_type}/{}", at.timestamp_millis()))
@@ -100,7 +97,7 @@ fn lifecycle(message: &Value, written_type: &str) -> Result<Lifecycle, Unreadabl
                 "ended" => (EventKind::Ended, Some(classify_ended_reason(reason))),
                 _ => progress(written),
             };
-            let message_type = bounded_type(&format!("{written_type}/{written}"));
+            let message_type = type_name(&format!("{written_type}/{written}"));
             Ok(Lifecycle { kind, status, message_type, key: Some(written.to_owned()) })
         }
     }
@@ -118,26 +115,11 @@ fn progress(written: &str) -> (EventKind, Option<CallStatus>) {
     }
 }
 
-fn missing(path: &'static str) -> Unreadable {
-    Unreadable::Field { path, problem: "is missing or not usable" }
-}
-
 /// Vapi writes some types with a filter, as `transcript[transcriptType="final"]`.
-fn bounded_type(written: &str) -> String {
+fn type_name(written: &str) -> String {
     let name = written.split_once('[').map_or(written, |(name, _)| name);
     let name = if name.is_empty() { written } else { name };
-    name.chars().take(MAX_MESSAGE_TYPE_CHARS).collect()
-}
-
-fn bounded_key(key: String) -> String {
-    if key.len() <= MAX_EVENT_KEY_BYTES {
-        return key;
-    }
-    digest(key.as_bytes())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    incoming::bounded_type(name)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use contract::{call::EventKind, merge::CallEvent};
 use serde_json::{Map, Value};
 
-use super::{bounded_key, bounded_type, classify_ended_reason, facts, missing, progress};
+use super::{bounded_key, classify_ended_reason, facts, missing, progress, type_name};
 use crate::{
     incoming::{Incoming, MAX_CALL_ID_BYTES, Unreadable},
     json,
@@ -44,7 +44,7 @@ pub fn read_resource(body: &[u8], received_at: DateTime<Utc>) -> Result<Incoming
     let key = if kind == EventKind::Report { "report" } else { written };
     Ok(Incoming {
         event_key: bounded_key(format!("{id}/sweep/{key}")),
-        message_type: bounded_type(&format!("api.call/{written}")),
+        message_type: type_name(&format!("api.call/{written}")),
         event: CallEvent { kind, at, facts: facts::of_call(&message, kind, status, received_at) },
         provider_call_id: Some(id),
         message: None,

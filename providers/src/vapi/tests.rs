@@ -3,6 +3,7 @@ use contract::{call::Direction, merge::fold};
 use serde_json::json;
 
 use super::*;
+use crate::incoming::{MAX_EVENT_KEY_BYTES, MAX_MESSAGE_TYPE_CHARS};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::incoming::MAX_EVENT_KEY_BYTES;
 
 /// JSON with the names that the reader looks for, holding anything.
 fn any_json() -> impl Strategy<Value = Value> {

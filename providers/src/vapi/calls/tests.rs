@@ -11,6 +11,7 @@ use tokio::{
 
 use super::*;
 use crate::canned::{Canned, Reply, serve};
+use crate::error::ErrorKind;
 
 fn client(base_url: &str) -> VapiCalls {
     VapiCalls::new(base_url, SecretString::from("key-1")).expect("client")
