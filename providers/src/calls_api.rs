@@ -24,6 +24,8 @@ use crate::{
 pub struct ListedCall {
     /// The provider's id of it.
     pub provider_call_id: String,
+    /// Whether somebody answered and it goes on.
+    pub is_answered: bool,
     /// Whether it is over.
     pub has_ended: bool,
     /// Whether it is over and nobody was ever connected: its end is all there is to tell.

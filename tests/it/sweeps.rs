@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::made::{Life, Made, minutes_ago};
 use crate::harness::{
     World,
-    nemesis::{Fate, Nemesis, drawn},
+    nemesis::{Fate, Nemesis, drawn, seed},
     wait::until,
 };
 
@@ -190,8 +190,7 @@ async fn all_is_right(world: &World, calls: &[Named], fates: &BTreeMap<String, F
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_webhooks_are_lost_every_call_is_there_after_a_sweep() {
     let world = World::start().await;
-    let seed = Uuid::new_v4().as_u64_pair().0;
-    eprintln!("seed {seed:#x}");
+    let seed = seed();
     let calls = many(&world, seed);
     world.plant(calls.iter().map(|named| &named.call));
     let silent: BTreeSet<String> = Provider::ALL

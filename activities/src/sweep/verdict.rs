@@ -45,7 +45,8 @@ pub(super) enum Verdict {
     Leave,
 }
 
-/// Whether a listed call is fetched: it is new to us, or it is over and its report is missing.
+/// Whether a listed call is fetched: it is new to us, it was answered and we do not know it, or it is
+/// over and its report is missing.
 ///
 /// A leg of another call is the customer's to count by its own callbacks, and none of ours without.
 /// The end of a call that nobody took is all there is to tell.
@@ -53,6 +54,7 @@ pub(super) fn is_wanted(listed: &ListedCall, known: Option<Known>) -> bool {
     match known {
         None => !listed.is_leg,
         Some(known) if known.ended && listed.is_unanswered => false,
+        Some(known) if listed.is_answered => !known.answered && !known.ended && !known.report,
         Some(known) => listed.has_ended && !known.report,
     }
 }
@@ -165,6 +167,11 @@ mod tests {
         assert!(!is_wanted(&call(true), Some(REPORT)));
         assert!(is_wanted(&call(false), None));
         assert!(!is_wanted(&call(false), Some(OPEN)));
+        let answered = ListedCall { is_answered: true, ..call(false) };
+        assert!(is_wanted(&answered, Some(RINGING)));
+        for known in [OPEN, ENDED, REPORT] {
+            assert!(!is_wanted(&answered, Some(known)));
+        }
         let unanswered = ListedCall { is_unanswered: true, ..call(true) };
         assert!(!is_wanted(&unanswered, Some(ENDED)), "there is no more to tell");
         assert!(is_wanted(&unanswered, None));

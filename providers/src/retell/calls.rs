@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::call::CallStatus;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::status::{is_over, outcome};
+use super::status::{is_over, outcome, running};
 use crate::{
     calls_api::{CallsPage, ListedCall},
     error::{ErrorKind, ProviderError},
@@ -246,6 +247,7 @@ fn listed(item: &Item) -> Option<ListedCall> {
     let is_unanswered = has_ended && !outcome(call_status, reason).connected;
     Some(ListedCall {
         provider_call_id: call_id.to_owned(),
+        is_answered: !has_ended && running(call_status) == Some(CallStatus::InProgress),
         has_ended,
         is_unanswered,
         is_leg: false,

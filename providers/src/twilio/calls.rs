@@ -215,7 +215,13 @@ impl Listed {
         let status = self.status.as_deref().and_then(classify_call_status);
         let has_ended = status.is_some_and(CallStatus::is_final);
         let is_leg = self.parent_call_sid.is_some_and(|parent| !parent.is_empty());
-        ListedCall { provider_call_id: self.sid, has_ended, is_unanswered: false, is_leg }
+        ListedCall {
+            provider_call_id: self.sid,
+            is_answered: status == Some(CallStatus::InProgress),
+            has_ended,
+            is_unanswered: false,
+            is_leg,
+        }
     }
 }
 

@@ -149,7 +149,13 @@ impl From<Listed> for ListedCall {
     fn from(call: Listed) -> Self {
         let has_ended = call.status.as_deref() == Some("ended") || call.ended_at.is_some();
         // Vapi reports on calls that nobody took too.
-        Self { provider_call_id: call.id, has_ended, is_unanswered: false, is_leg: false }
+        Self {
+            provider_call_id: call.id,
+            is_answered: !has_ended && call.status.as_deref() == Some("in-progress"),
+            has_ended,
+            is_unanswered: false,
+            is_leg: false,
+        }
     }
 }
 

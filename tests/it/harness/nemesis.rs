@@ -17,6 +17,7 @@ use chrono::Utc;
 use providers::retell;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::{World, signed::Webhook};
 
@@ -52,6 +53,17 @@ struct Room {
     silent: BTreeSet<String>,
     http: reqwest::Client,
     fates: Mutex<BTreeMap<String, Fate>>,
+}
+
+/// The seed of a run: `SEED` in decimal where it is set, to repeat one, else a new one. Printed.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("SEED").ok();
+    let seed = given.map_or_else(
+        || Uuid::new_v4().as_u64_pair().0,
+        |seed| seed.parse().expect("SEED is a number"),
+    );
+    eprintln!("SEED={seed}");
+    seed
 }
 
 /// A number that seed and name decide.
