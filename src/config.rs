@@ -147,6 +147,14 @@ pub struct ProviderConfig {
     pub openai_base_url: String,
     /// `OPENAI_API_KEY`, `OPENAI_MODEL`.
     pub openai: Option<(SecretString, String)>,
+    /// `STRIPE_BASE_URL`.
+    pub stripe_base_url: String,
+    /// `STRIPE_SECRET_KEY`: without it periods close and wait to be reported.
+    pub stripe_secret_key: Option<SecretString>,
+    /// `STRIPE_WEBHOOK_SECRET`: of each event destination, with commas between them.
+    pub stripe_webhook_secrets: Vec<SecretString>,
+    /// `STRIPE_METER_EVENT_NAME`: of the meter of overage minutes.
+    pub stripe_event_name: String,
     /// `SUPABASE_URL`, `SUPABASE_SERVICE_KEY`.
     pub supabase: Option<(String, SecretString)>,
 }
@@ -462,6 +470,13 @@ impl Vars {
             openai: self
                 .secret("OPENAI_API_KEY")
                 .map(|key| (key, text("OPENAI_MODEL", "gpt-4o-mini"))),
+            stripe_base_url: text("STRIPE_BASE_URL", "https://api.stripe.com"),
+            stripe_secret_key: self.secret("STRIPE_SECRET_KEY"),
+            stripe_webhook_secrets: self
+                .get("STRIPE_WEBHOOK_SECRET")
+                .map(|secrets| secrets.split(',').map(|secret| secret.trim().into()).collect())
+                .unwrap_or_default(),
+            stripe_event_name: text("STRIPE_METER_EVENT_NAME", "voice_minutes"),
             supabase: self
                 .get("SUPABASE_URL")
                 .map(str::to_owned)

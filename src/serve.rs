@@ -23,6 +23,7 @@ use crate::{
 /// Acknowledgements get connections of their own: a flood of API reads cannot take them.
 const INTAKE_CONNECTIONS: u32 = 6;
 const SECRETS_CONNECTIONS: u32 = 4;
+const STRIPE_CONNECTIONS: u32 = 4;
 const API_CONNECTIONS: u32 = 16;
 /// The live streams look this often without a wake-up.
 const EVENTS_POLL: Duration = Duration::from_secs(1);
@@ -87,5 +88,7 @@ fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {
         spool_max_bytes: config.spool_max_bytes,
         inbox_group: config.inbox_group,
         chatter_per_second: config.chatter_per_second,
+        stripe_db: pool(Role::Api, STRIPE_CONNECTIONS)?,
+        stripe_secrets: providers.stripe_webhook_secrets.clone(),
     })
 }

@@ -194,3 +194,8 @@ pub fn search_attributes(
         CALL_STATUS.value_set(status.to_string()),
     ])
 }
+
+/// What a run is found by that is of an organization rather than of a call.
+pub fn of_organization(organization: OrganizationId) -> SearchAttributes {
+    SearchAttributes::new([ORGANIZATION_ID.value_set(organization.to_string())])
+}

@@ -15,6 +15,7 @@ use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use crate::{
+    clock::Clock,
     extraction,
     failure::{failure, of_store_until_done},
     faults::Faults,
@@ -34,6 +35,8 @@ pub struct CallActivities {
     pub broadcaster: Option<Broadcaster>,
     /// Wakes the live streams.
     pub events: Teller,
+    /// The time that decides the billing period.
+    pub clock: Clock,
     /// Where a test may strike.
     pub faults: Faults,
 }
@@ -48,7 +51,7 @@ impl CallActivities {
         input: FinishCall,
     ) -> Result<FinishedCall, ActivityError> {
         self.faults.point("finish.before").await?;
-        let finished = store::finish::finish(&self.db, &input, fold)
+        let finished = store::finish::finish(&self.db, &input, self.clock.now(), fold)
             .await
             .map_err(|error| of_store_until_done(&error))?;
         self.events.tell();
@@ -70,7 +73,7 @@ impl CallActivities {
             .map_err(|error| of_store_until_done(&error))?;
         self.events.tell();
         self.faults.point("close.written").await?;
-        self.project(input.call.organization_id, closed.total.as_ref()).await?;
+        self.project(input.call.organization_id, &closed.totals).await?;
         self.broadcast(input.call, &closed.steps).await;
         self.faults.point("close.after").await
     }
@@ -103,12 +106,12 @@ impl CallActivities {
     async fn project(
         &self,
         organization: OrganizationId,
-        total: Option<&Total>,
+        totals: &[Total],
     ) -> Result<(), ActivityError> {
-        let projected = match total {
-            Some(total) => self.counters.project(total).await,
-            None => Ok(()),
-        };
+        let mut projected = Ok(());
+        for total in totals {
+            projected = projected.and(self.counters.project(total).await);
+        }
         let forgotten = self.counters.forget_recent_calls(organization).await;
         if let Err(error) = projected.and(forgotten) {
             tracing::warn!(%error, %organization, "Redis takes no counters now");

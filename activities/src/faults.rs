@@ -4,8 +4,8 @@
 
 use temporalio_sdk::activities::ActivityError;
 
-/// Every point, in the order in which a call passes them.
-pub const POINTS: &[&str] = &[
+/// The points of a call, in the order in which it passes them.
+pub const OF_CALLS: &[&str] = &[
     "finish.before",
     "finish.after",
     "recording.before",
@@ -29,6 +29,34 @@ pub const POINTS: &[&str] = &[
     "close.written",
     "close.after",
 ];
+
+/// The points of a day of usage, of a period, of an alert and of a new organization.
+pub const OF_BOOKS: &[&str] = &[
+    "aggregate.before",
+    "aggregate.after",
+    "due.before",
+    "due.after",
+    "freeze.before",
+    "freeze.after",
+    "report.before",
+    "report.claimed",
+    "report.posted",
+    "report.settled",
+    "close-period.before",
+    "close-period.written",
+    "close-period.after",
+    "alert.before",
+    "alert.claimed",
+    "alert.posted",
+    "alert.after",
+    "onboarding.before",
+    "onboarding.after",
+];
+
+/// Every point.
+pub fn points() -> impl Iterator<Item = &'static str> {
+    OF_CALLS.iter().chain(OF_BOOKS).copied()
+}
 
 #[cfg(feature = "faults")]
 pub use armed::Faults;
@@ -54,7 +82,7 @@ mod unarmed {
 mod armed {
     use std::{fs, io::Write, path::PathBuf, process::Command, sync::Arc};
 
-    use super::{ActivityError, POINTS};
+    use super::{ActivityError, points};
     use crate::failure::failure;
 
     /// Which points do what, how often, and where it is noted that they did.
@@ -119,7 +147,7 @@ mod armed {
     fn parse_fault(text: &str) -> Result<Fault, String> {
         let (point, action) =
             text.split_once('=').ok_or_else(|| format!("{text:?} is not point=action"))?;
-        if !POINTS.contains(&point) {
+        if points().all(|known| known != point) {
             return Err(format!("no fault point {point:?}; see `postcall faults list`"));
         }
         let (action, times) = action.split_once('*').unwrap_or((action, "1"));

@@ -16,6 +16,7 @@ pub mod recording;
 pub mod resend;
 pub mod retell;
 pub mod settings;
+pub mod stripe;
 pub mod supabase;
 pub mod twilio;
 pub mod vapi;

@@ -3,15 +3,18 @@
 //! A schedule's action gets no date: the workflow takes it from `TemporalScheduledStartTime`, so
 //! that backfills work.
 
+mod days;
 mod run;
 
 use std::time::Duration;
 
 use contract::{
+    billing::SweepPeriods,
     call::Provider,
     maintenance::EnsurePartitions,
-    names::MAINTENANCE_QUEUE,
+    names::{BILLING_QUEUE, MAINTENANCE_QUEUE},
     sweep::{ProviderSwept, SweepProvider, SweepTiming},
+    usage::{AggregateUsage, ReconcileUsage},
 };
 use temporalio_client::{
     Client, RpcOptions,
@@ -21,8 +24,11 @@ use temporalio_client::{
     },
     tonic::Code,
 };
-use workflows::{PartitionMaintenance, ProviderSweep};
+use workflows::{
+    BillingSweep, PartitionMaintenance, ProviderSweep, UsageAggregation, UsageReconciliation,
+};
 
+pub use days::{AGGREGATION, MOST_DAYS, aggregate_days};
 pub use run::{Run, RunError, Triggered, trigger};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -38,6 +44,8 @@ struct Wanted {
     jitter: Duration,
     /// A run that was missed for longer than this is not caught up with; the next one does its work.
     catch_up: Duration,
+    /// What becomes of a run that is due while another one is under way.
+    overlap: ScheduleOverlapPolicy,
     what: &'static str,
     action: fn() -> ScheduleAction,
 }
@@ -49,6 +57,7 @@ const ALL: &[Wanted] = &[
         cron: "17 3 * * *",
         jitter: Duration::ZERO,
         catch_up: HOUR.saturating_mul(24),
+        overlap: ScheduleOverlapPolicy::Skip,
         what: "monthly partitions, three months ahead",
         action: || {
             ScheduleAction::start_workflow(
@@ -64,6 +73,7 @@ const ALL: &[Wanted] = &[
         cron: "*/10 * * * *",
         jitter: SWEEP_JITTER,
         catch_up: HOUR,
+        overlap: ScheduleOverlapPolicy::Skip,
         what: "calls at Vapi that webhooks did not tell of",
         action: || sweep(Provider::Vapi, "provider-sweep-vapi"),
     },
@@ -72,6 +82,7 @@ const ALL: &[Wanted] = &[
         cron: "3-59/10 * * * *",
         jitter: SWEEP_JITTER,
         catch_up: HOUR,
+        overlap: ScheduleOverlapPolicy::Skip,
         what: "calls at Retell that webhooks did not tell of",
         action: || sweep(Provider::Retell, "provider-sweep-retell"),
     },
@@ -80,8 +91,59 @@ const ALL: &[Wanted] = &[
         cron: "6-59/10 * * * *",
         jitter: SWEEP_JITTER,
         catch_up: HOUR,
+        overlap: ScheduleOverlapPolicy::Skip,
         what: "calls at Twilio that webhooks did not tell of",
         action: || sweep(Provider::Twilio, "provider-sweep-twilio"),
+    },
+    Wanted {
+        id: AGGREGATION,
+        cron: "0 2 * * *",
+        jitter: Duration::ZERO,
+        // Each run is for days of its own: after an outage every missed night has its turn.
+        catch_up: HOUR.saturating_mul(24 * 31),
+        overlap: ScheduleOverlapPolicy::BufferAll,
+        what: "days of usage, added up from the calls",
+        action: || {
+            ScheduleAction::start_workflow(
+                UsageAggregation::run,
+                AggregateUsage::default(),
+                BILLING_QUEUE,
+                AGGREGATION,
+            )
+        },
+    },
+    Wanted {
+        id: "usage-reconciliation",
+        cron: "0 4 * * *",
+        jitter: Duration::ZERO,
+        catch_up: HOUR.saturating_mul(24),
+        overlap: ScheduleOverlapPolicy::Skip,
+        what: "the books of usage, side by side",
+        action: || {
+            ScheduleAction::start_workflow(
+                UsageReconciliation::run,
+                ReconcileUsage::default(),
+                BILLING_QUEUE,
+                "usage-reconciliation",
+            )
+        },
+    },
+    Wanted {
+        id: "billing-sweep",
+        cron: "5 * * * *",
+        jitter: Duration::ZERO,
+        // A run closes whatever is over, so that one makes up for all that were missed.
+        catch_up: HOUR,
+        overlap: ScheduleOverlapPolicy::Skip,
+        what: "billing periods that are over",
+        action: || {
+            ScheduleAction::start_workflow(
+                BillingSweep::run,
+                SweepPeriods::default(),
+                BILLING_QUEUE,
+                "billing-sweep",
+            )
+        },
     },
 ];
 
@@ -148,7 +210,7 @@ async fn apply_one(client: &Client, wanted: &'static Wanted) -> Result<Applied, 
     let options = CreateScheduleOptions::builder()
         .action((wanted.action)())
         .spec(wanted.spec())
-        .overlap_policy(ScheduleOverlapPolicy::Skip)
+        .overlap_policy(wanted.overlap)
         .note(wanted.what)
         .build();
     let done = match client.create_schedule(wanted.id, options).await {
@@ -163,7 +225,7 @@ async fn apply_one(client: &Client, wanted: &'static Wanted) -> Result<Applied, 
                 update
                     .set_spec(wanted.spec())
                     .set_action((wanted.action)())
-                    .set_overlap_policy(ScheduleOverlapPolicy::Skip)
+                    .set_overlap_policy(wanted.overlap)
                     .set_catchup_window(wanted.catch_up);
             },
             RpcOptions::default(),
@@ -203,5 +265,12 @@ mod tests {
             let id = format!("provider-sweep-{provider}");
             assert!(list().any(|(wanted, ..)| wanted == id), "{id}");
         }
+    }
+
+    #[test]
+    fn no_missed_night_goes_without_its_aggregation() {
+        let wanted = ALL.iter().find(|wanted| wanted.id == AGGREGATION);
+        let wanted = wanted.map(|wanted| (wanted.overlap, wanted.catch_up > HOUR * 24 * 7));
+        assert_eq!(wanted, Some((ScheduleOverlapPolicy::BufferAll, true)));
     }
 }

@@ -2,7 +2,7 @@
 
 use temporalio_client::{
     Client, NamespacedClient, RpcOptions, WorkflowExecutionInfo, WorkflowGetResultOptions,
-    errors::WorkflowGetResultError,
+    errors::{WorkflowGetResultError, WorkflowStartError},
     schedules::{
         ScheduleError, ScheduleOverlapPolicy, ScheduleRecentAction, TriggerScheduleOptions,
     },
@@ -23,6 +23,15 @@ pub enum RunError {
         /// The server's words.
         #[source]
         problem: ScheduleError,
+    },
+    /// The run could not be started.
+    #[error("workflow {workflow_id}: {problem}")]
+    Start {
+        /// The run's workflow.
+        workflow_id: String,
+        /// The server's words.
+        #[source]
+        problem: Box<WorkflowStartError>,
     },
     /// The run did not end well, or cannot be asked for its end.
     #[error("workflow {workflow_id}: {problem}")]
@@ -47,7 +56,7 @@ pub struct Triggered {
 pub struct Run {
     /// Its workflow. Not unique: two runs that begin in one second share it.
     pub workflow_id: String,
-    run_id: String,
+    pub(crate) run_id: String,
 }
 
 /// Asks for a run of a schedule now. One that is under way ends first.

@@ -15,7 +15,7 @@ use contract::ids::OrganizationId;
 use store::keys::{self, ApiKey};
 
 use super::{
-    ApiState, key_format,
+    ApiState,
     problem::{Kind, Problem},
 };
 
@@ -91,7 +91,7 @@ impl FromRequestParts<ApiState> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
         let refused = || Problem::new(Kind::Unauthenticated);
         let presented = presented(&parts.headers).ok_or_else(refused)?;
-        if !key_format::is_well_formed(presented) {
+        if !keys::is_well_formed(presented) {
             return Err(refused());
         }
         let hash = keys::hash(presented);

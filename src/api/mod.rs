@@ -5,9 +5,11 @@
 //! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
 
 pub mod auth;
+pub mod billing;
 mod body;
 pub mod calls;
 pub mod credentials;
+mod csv;
 mod cursor;
 mod docs;
 pub mod events;
@@ -15,11 +17,11 @@ pub mod extract;
 pub mod health;
 mod html;
 pub mod inbox;
-pub mod key_format;
 pub mod live;
 mod openapi;
 pub mod problem;
 mod problem_kinds;
+pub mod reconcile;
 pub mod recordings;
 pub mod request_id;
 pub mod results;
@@ -112,6 +114,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(results::router())
         .merge(search::router())
         .merge(usage::router())
+        .merge(reconcile::router())
+        .merge(billing::router())
         .merge(webhooks::router())
         .merge(credentials::router())
         .merge(events::router())

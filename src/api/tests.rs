@@ -83,7 +83,7 @@ async fn malformed_keys_are_refused_without_a_query() {
 
 #[tokio::test]
 async fn a_database_that_is_down_is_not_the_clients_fault() {
-    let key = key_format::generate().unwrap();
+    let key = store::keys::generate().unwrap();
     let bearer = format!("Bearer {}", key.expose_secret());
     let request = Request::get("/v1/calls").header(header::AUTHORIZATION, bearer);
     let response = ask(request.body(Body::empty()).unwrap()).await;

@@ -1,6 +1,7 @@
 //! `postcall bench`: measures a running installation.
 
 mod acks;
+mod aggregation;
 mod calls;
 mod histories;
 mod installation;
@@ -22,12 +23,14 @@ use super::Failed;
 #[derive(Debug, Subcommand)]
 pub(super) enum BenchCommand {
     Acks(acks::AcksArgs),
+    Aggregation(aggregation::AggregationArgs),
     Calls(calls::CallsArgs),
 }
 
 pub(super) async fn run(command: BenchCommand) -> Result<(), Failed> {
     match command {
         BenchCommand::Acks(args) => Box::pin(acks::run(&args)).await,
+        BenchCommand::Aggregation(args) => Box::pin(aggregation::run(&args)).await,
         BenchCommand::Calls(args) => Box::pin(calls::run(&args)).await,
     }
 }

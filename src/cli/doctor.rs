@@ -126,6 +126,16 @@ fn providers(config: &Config) -> Vec<Value> {
         ("twilio", providers.twilio.is_some(), "TWILIO_*: text messages fail"),
         ("resend", providers.resend.is_some(), "RESEND_API_KEY and RESEND_FROM: emails fail"),
         ("model", providers.openai.is_some(), "OPENAI_API_KEY: rules extract instead"),
+        (
+            "stripe",
+            providers.stripe_secret_key.is_some(),
+            "STRIPE_SECRET_KEY: periods close, and wait to be billed",
+        ),
+        (
+            "stripe webhooks",
+            !providers.stripe_webhook_secrets.is_empty(),
+            "STRIPE_WEBHOOK_SECRET: every event of Stripe is refused",
+        ),
         ("supabase", providers.supabase.is_some(), "SUPABASE_*: no broadcasts"),
     ]
     .into_iter()

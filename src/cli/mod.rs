@@ -1,15 +1,18 @@
 //! The command line: noun, then verb. Data goes to stdout, talk to stderr.
 
 mod bench;
+mod billing;
 mod calls;
 mod credentials;
 mod doctor;
 mod histories;
 mod inbox;
+mod org;
 mod output;
 mod schedules;
 mod target;
 mod trigger;
+mod usage;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -89,6 +92,15 @@ enum Command {
     /// Secrets that providers prove themselves with.
     #[command(subcommand)]
     Credentials(credentials::CredentialsCommand),
+    /// Minutes used, by day and period, and the books behind them.
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
+    /// What is billed, was billed and will be.
+    #[command(subcommand)]
+    Billing(billing::BillingCommand),
+    /// Organizations.
+    #[command(subcommand)]
+    Org(org::OrgCommand),
     /// Post an example webhook, signed, to a running installation.
     Trigger(trigger::TriggerArgs),
     /// Measure a running installation.
@@ -172,6 +184,9 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Calls(command) => calls::run(command).await?,
         Command::Inbox(command) => inbox::run(command).await?,
         Command::Credentials(command) => credentials::run(command).await?,
+        Command::Usage(command) => usage::run(command).await?,
+        Command::Billing(command) => billing::run(command).await?,
+        Command::Org(command) => org::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
         Command::Bench(command) => bench::run(command).await?,
         Command::Histories(command) => histories::run(command).await?,
@@ -210,7 +225,7 @@ async fn migrate() -> anyhow::Result<()> {
 }
 
 fn list_faults() {
-    for point in activities::faults::POINTS {
+    for point in activities::faults::points() {
         output::line(point);
     }
     if !cfg!(feature = "faults") {

@@ -25,6 +25,11 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     }
 }
 
+/// Prints text that ends its lines itself.
+pub(super) fn text(text: &str) {
+    line(text.trim_end());
+}
+
 /// Prints rows with the named columns; JSON forms print everything.
 pub(super) fn rows(format: Format, columns: &[&str], rows: &[Value]) {
     match format {

@@ -95,15 +95,29 @@ impl Target {
         self.http.request(method, url).bearer_auth(self.api_key.expose_secret())
     }
 
+    /// GETs a text, with the API's own words where it refuses.
+    pub(super) async fn get_text(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<String, Failed> {
+        self.answered(self.request(Method::GET, path).query(query)).await
+    }
+
     async fn answer(&self, request: RequestBuilder) -> Result<Value, Failed> {
+        Ok(serde_json::from_str(&self.answered(request).await?).unwrap_or_default())
+    }
+
+    async fn answered(&self, request: RequestBuilder) -> Result<String, Failed> {
         let response = request.send().await.with_context(|| {
             format!("{} does not answer; is `postcall dev` or `serve` running?", self.api_url)
         })?;
         let status = response.status();
-        let body: Value = response.json().await.unwrap_or_default();
+        let body = response.text().await.context("the answer breaks off")?;
         if status.is_success() {
             return Ok(body);
         }
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
         let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut text =
             format!("{}: {} {}", status.as_u16(), words(&body["title"]), words(&body["detail"]));

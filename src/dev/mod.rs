@@ -265,6 +265,7 @@ fn environment(
         ("TWILIO_AUTH_TOKEN", state.demo.twilio_auth_token.clone()),
         ("TWILIO_PHONE_NUMBER", "+14155550100".to_owned()),
         ("STRIPE_BASE_URL", format!("{fakes}/stripe")),
+        ("STRIPE_SECRET_KEY", "sk_test_demo_key".to_owned()),
         ("STRIPE_WEBHOOK_SECRET", state.demo.stripe_webhook_secret.clone()),
         ("RESEND_BASE_URL", format!("{fakes}/resend")),
         ("RESEND_API_KEY", "re_demo_key".to_owned()),

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{
+    keys,
     organizations::{NotificationSettings, Settings},
     sealing::Sealer,
     seed::{self, NewOrganization, ProviderCredentials},
@@ -16,7 +17,6 @@ use store::{
 use uuid::Uuid;
 
 use super::state::Demo;
-use crate::api::key_format;
 
 /// The assistant of Vapi's example payloads.
 const VAPI_ASSISTANT: &str = "15867747-f6fd-42b3-a353-63687fecc2b4";
@@ -66,7 +66,7 @@ impl DemoSecrets {
         Ok(Self {
             encryption_key: STANDARD.encode(random::<32>()?),
             organization_id: Uuid::now_v7(),
-            api_key: key_format::generate()?.expose_secret().to_owned(),
+            api_key: keys::generate()?.expose_secret().to_owned(),
             vapi_secret: format!("vapi_{}", hex::encode(random::<16>()?)),
             retell_api_key: format!("key_{}", hex::encode(random::<14>()?)),
             twilio_account_sid: format!("AC{}", hex::encode(random::<16>()?)),
@@ -109,7 +109,7 @@ impl DemoSecrets {
                 sms: vec!["+14155550123".to_owned()],
                 email: vec!["front-desk@example.com".to_owned()],
             },
-            keep_all_events: false,
+            ..Settings::default()
         };
         let endpoint_url = format!("{fakes_url}/hooks/demo");
         let new = NewOrganization {

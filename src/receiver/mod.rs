@@ -11,6 +11,7 @@ mod request;
 mod retell;
 mod secrets;
 mod spool;
+mod stripe;
 mod twilio;
 mod vapi;
 
@@ -22,6 +23,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use secrecy::SecretString;
 use store::{Database, credentials::Credentials, intake::Intake, sealing::Sealer, signals::Teller};
 
 use self::{budget::Budget, keep::Keeper, limits::Limits, secrets::Secrets, spool::Spool};
@@ -42,6 +44,7 @@ pub struct Receiver {
     public_url: String,
     /// What a request for an unknown organization is checked against.
     nobody: Arc<Credentials>,
+    stripe: stripe::Stripe,
 }
 
 /// How a receiver is set up.
@@ -66,6 +69,10 @@ pub struct Setup {
     pub inbox_group: usize,
     /// Messages of an organization that drive no call and are stored.
     pub chatter_per_second: NonZeroU32,
+    /// A third, of role `Api`: an event of Stripe does more in its transaction than be stored.
+    pub stripe_db: Database,
+    /// What Stripe's events may be signed with. Without, all are refused.
+    pub stripe_secrets: Vec<SecretString>,
 }
 
 impl Receiver {
@@ -89,6 +96,7 @@ impl Receiver {
             budget: Budget::default(),
             public_url,
             nobody: Arc::new(request::nobody()),
+            stripe: stripe::Stripe::new(setup.stripe_db, setup.stripe_secrets),
         })
     }
 }
@@ -99,6 +107,7 @@ pub fn router(receiver: Receiver) -> Router {
         .merge(vapi::router())
         .merge(retell::router())
         .merge(twilio::router())
+        .merge(stripe::router())
         .with_state(receiver)
 }
 

@@ -31,7 +31,7 @@ use super::{Fallbacks, Receiver, keep::Kept, unauthorized, unavailable};
 use crate::http_server::PeerAddress;
 
 /// Retell gives up after 10 s, Twilio after 15 and Vapi after 20: what takes longer is shed before.
-const TIMEOUT: Duration = Duration::from_secs(9);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(9);
 /// Headers that are kept with the body: none of them is a secret.
 const KEPT_HEADERS: &[&str] =
     &["content-type", "i-twilio-idempotency-token", "user-agent", "x-call-id", "x-request-id"];
@@ -77,13 +77,17 @@ pub(super) async fn receive(
         Ok(Ok(response) | Err(response)) => response,
         Err(_) => unavailable(),
     };
-    let provider = dialect.provider.as_str();
+    measure(dialect.provider.as_str(), &response, started);
+    response
+}
+
+/// Counts an answer, and the time since `started` that it took.
+pub(super) fn measure(provider: &'static str, response: &Response, started: Instant) {
     let status = response.status().as_u16().to_string();
     metrics::counter!("postcall_webhooks_received_total", "provider" => provider, "status" => status)
         .increment(1);
     metrics::histogram!("postcall_ack_seconds", "provider" => provider)
         .record(started.elapsed().as_secs_f64());
-    response
 }
 
 async fn accept(
@@ -107,7 +111,7 @@ async fn accept(
         tracing::error!(%error, "a webhook is turned away");
         unavailable()
     })?;
-    let held = read_body(dialect, receiver, body).await?;
+    let held = read_body(receiver, body, dialect.max_body).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let received = Received {
         headers: parts.headers,
@@ -157,18 +161,20 @@ pub(super) fn nobody() -> Credentials {
     }
 }
 
-async fn read_body(
-    dialect: &Dialect,
+/// Reads a whole body of at most `max` bytes.
+pub(super) async fn read_body(
     receiver: &Receiver,
     body: Body,
+    max: usize,
 ) -> Result<super::budget::HeldBody, Response> {
-    receiver.budget.read(body, dialect.max_body).await.map_err(|status| match status {
+    receiver.budget.read(body, max).await.map_err(|status| match status {
         StatusCode::SERVICE_UNAVAILABLE => unavailable(),
         status => status.into_response(),
     })
 }
 
-fn refuse(receiver: &Receiver, address: Option<IpAddr>) -> Response {
+/// The answer to a request that proves nothing: the same for all, and slower for who sends many.
+pub(super) fn refuse(receiver: &Receiver, address: Option<IpAddr>) -> Response {
     match address {
         Some(address) if !receiver.limits.may_be_refused_politely(address) => too_many(),
         _ => unauthorized(),

@@ -37,7 +37,7 @@ async fn project(
     counters: &Counters,
     organization: OrganizationId,
 ) -> Result<(), store::StoreError> {
-    if let Some(total) = usage::current_total(db, organization).await? {
+    for total in usage::unprojected_totals(db, organization).await? {
         counters.project(&total).await?;
     }
     counters.forget_recent_calls(organization).await

@@ -3,12 +3,13 @@
 mod counters;
 mod dispatcher;
 mod registration;
+mod starts;
 mod unread;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use contract::names::CALL_PROCESSING_QUEUE;
+use contract::names::{BILLING_QUEUE, CALL_PROCESSING_QUEUE};
 use store::{Database, Role};
 use temporalio_client::Client;
 use temporalio_sdk::{Runtime, runtime::RuntimeOptions};
@@ -37,12 +38,13 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let (room, unprojected) = Room::furnish(&config, &db)?;
     let projections =
         tokio::spawn(counters::keep_projecting(db.clone(), room.counters.clone(), unprojected));
-    let dispatcher =
-        config.task_queues.iter().any(|queue| queue == CALL_PROCESSING_QUEUE).then(|| {
-            let dispatcher =
-                dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
-            tokio::spawn(dispatcher.run(stop.clone()))
-        });
+    let serves = |queue: &str| config.task_queues.iter().any(|served| served == queue);
+    let dispatcher = serves(CALL_PROCESSING_QUEUE).then(|| {
+        let dispatcher = dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
+        tokio::spawn(dispatcher.run(stop.clone()))
+    });
+    let starter = serves(BILLING_QUEUE)
+        .then(|| tokio::spawn(starts::keep_starting(db.clone(), client.clone(), stop.clone())));
     let workers: Vec<_> = config
         .task_queues
         .iter()
@@ -54,9 +56,11 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         tokio::spawn(axum::serve(listener, telemetry::metrics_router(metrics)).into_future());
     }
     tracing::info!(queues = ?config.task_queues, "worker is running");
-    let mut parts: Vec<_> = workers.into_iter().chain(dispatcher).collect();
+    let mut parts: Vec<_> = workers.into_iter().chain(dispatcher).chain(starter).collect();
     let ended = futures::future::select_all(&mut parts);
     tokio::select! {
+        // Parts that end because they are asked to do not end by themselves.
+        biased;
         _ = stop.wait_for(|stop| *stop) => {}
         (ended, index, _) = ended => {
             // Half a worker would look alive and do nothing: the supervisor starts a whole one.

@@ -3,20 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use activities::{
-    CallActivities, ExtractionActivities, MaintenanceActivities, NotificationActivities,
-    RecordingActivities, SweepActivities, WebhookActivities,
+    BillingActivities, CallActivities, Clock, ExtractionActivities, MaintenanceActivities,
+    NotificationActivities, OnboardingActivities, RecordingActivities, SweepActivities,
+    UsageActivities, WebhookActivities,
 };
 use anyhow::{Context, anyhow};
 use contract::{
     call::Provider,
     ids::OrganizationId,
-    names::{CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
+    names::{BILLING_QUEUE, CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
 };
 use providers::{
     egress::Egress,
     model::ModelClient,
     recording::{Access, Bases, RecordingSource},
     resend::ResendClient,
+    stripe::StripeClient,
     supabase::Broadcaster,
     twilio::TwilioClient,
     webhook_out::WebhookSender,
@@ -33,7 +35,10 @@ use temporalio_sdk::{
     },
 };
 use tokio::sync::{mpsc, watch};
-use workflows::{CallProcessing, PartitionMaintenance, ProviderSweep, WebhookDelivery};
+use workflows::{
+    BillingCycle, BillingSweep, CallProcessing, MeterErrorReport, Onboarding, PartitionMaintenance,
+    ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation, WebhookDelivery,
+};
 
 use crate::config::{Config, ProviderConfig};
 
@@ -64,6 +69,9 @@ pub struct Room {
     webhooks: WebhookActivities,
     maintenance: MaintenanceActivities,
     sweep: SweepActivities,
+    usage: UsageActivities,
+    billing: BillingActivities,
+    onboarding: OnboardingActivities,
     pub(super) counters: Counters,
     pub(super) events: Teller,
 }
@@ -80,7 +88,7 @@ impl Room {
         let (unprojected, receiver) = mpsc::unbounded_channel();
         let events = Teller::start(db, signals::EVENTS);
         let counters = Counters::new(&config.redis_url)?;
-        let Clients { twilio, resend, model, broadcaster } = Clients::of(providers)?;
+        let Clients { twilio, resend, model, broadcaster, stripe } = Clients::of(providers)?;
         let bases = Bases {
             vapi: &providers.vapi_base_url,
             retell: &providers.retell_base_url,
@@ -97,6 +105,7 @@ impl Room {
                 unprojected,
                 broadcaster,
                 events: events.clone(),
+                clock: Clock::system(),
                 faults: faults.clone(),
             },
             recordings: RecordingActivities {
@@ -112,7 +121,7 @@ impl Room {
                 db: db.clone(),
                 sealer: sealer.clone(),
                 twilio,
-                resend,
+                resend: resend.clone(),
                 look_up_after: config.sms_look_up,
                 public_url: config.public_url.clone(),
                 faults: faults.clone(),
@@ -121,6 +130,30 @@ impl Room {
                 db: db.clone(),
                 sealer: sealer.clone(),
                 sender: WebhookSender::new(egress)?,
+                faults: faults.clone(),
+            },
+            usage: UsageActivities {
+                db: db.clone(),
+                counters: counters.clone(),
+                sealer: sealer.clone(),
+                resend: resend.clone(),
+                clock: Clock::system(),
+                faults: faults.clone(),
+            },
+            billing: BillingActivities {
+                db: db.clone(),
+                counters: counters.clone(),
+                stripe: stripe.clone(),
+                event_name: providers.stripe_event_name.clone(),
+                clock: Clock::system(),
+                faults: faults.clone(),
+            },
+            onboarding: OnboardingActivities {
+                db: db.clone(),
+                sealer: sealer.clone(),
+                stripe,
+                resend,
+                clock: Clock::system(),
                 faults,
             },
             maintenance: MaintenanceActivities { db: db.clone() },
@@ -171,6 +204,17 @@ impl Room {
             WEBHOOK_DELIVERY_QUEUE => options
                 .register_workflow::<WebhookDelivery>()?
                 .register_activities(self.webhooks.clone()),
+            BILLING_QUEUE => options
+                .register_workflow::<UsageAggregation>()?
+                .register_workflow::<UsageReconciliation>()?
+                .register_workflow::<UsageAlert>()?
+                .register_workflow::<BillingCycle>()?
+                .register_workflow::<BillingSweep>()?
+                .register_workflow::<MeterErrorReport>()?
+                .register_workflow::<Onboarding>()?
+                .register_activities(self.usage.clone())
+                .register_activities(self.billing.clone())
+                .register_activities(self.onboarding.clone()),
             MAINTENANCE_QUEUE => options
                 .register_workflow::<PartitionMaintenance>()?
                 .register_workflow::<ProviderSweep>()?
@@ -188,6 +232,7 @@ struct Clients {
     resend: Option<ResendClient>,
     model: Option<ModelClient>,
     broadcaster: Option<Broadcaster>,
+    stripe: Option<StripeClient>,
 }
 
 impl Clients {
@@ -205,7 +250,12 @@ impl Clients {
             .map(|(key, model)| ModelClient::new(&providers.openai_base_url, key.clone(), model));
         let broadcaster =
             providers.supabase.as_ref().map(|(url, key)| Broadcaster::new(url, key.clone()));
+        let stripe = providers
+            .stripe_secret_key
+            .as_ref()
+            .map(|key| StripeClient::new(&providers.stripe_base_url, key.clone()));
         Ok(Self {
+            stripe: stripe.transpose()?,
             twilio: twilio.transpose()?,
             resend: resend.transpose()?,
             model: model.transpose()?,

@@ -7,7 +7,7 @@ use contract::{
     call::{CallStatus, Direction, Origin, Provider},
     calls::CallRef,
     ids::{CallId, OrganizationId},
-    merge::CallFacts,
+    merge::{CallFacts, DurationFlag},
     steps::{Step, StepRecord, StepStatus},
 };
 use sqlx::query;
@@ -172,6 +172,8 @@ pub(crate) async fn fix_key(
 pub(crate) struct Billed {
     pub(crate) seconds: u32,
     pub(crate) minutes: u32,
+    /// As the ledger says it.
+    pub(crate) occurred_at: DateTime<Utc>,
 }
 
 /// Writes the row as the fold tells it.
@@ -186,14 +188,16 @@ pub(crate) async fn upsert(
     query!(
         "insert into calls (id, organization_id, provider, provider_call_id, assistant_id,
              phone_number_id, direction, status, from_number, to_number, started_at, ended_at,
-             duration_seconds, billed_minutes, ended_reason, cost_usd, origin, metadata, created_at)
+             duration_seconds, billed_minutes, ended_reason, cost_usd, origin, metadata, created_at,
+             occurred_at, duration_flag)
          values ($1, $2, $3, $4,
              (select id from assistants
               where organization_id = $2 and provider = $3 and provider_assistant_id = $5),
              (select id from phone_numbers
               where organization_id = $2 and provider = $3 and provider_phone_number_id = $6
               limit 1),
-             $7, $8, left($9, 64), left($10, 64), $11, $12, $13, $14, $15, $16, $17, $18, $19)
+             $7, $8, left($9, 64), left($10, 64), $11, $12, $13, $14, $15, $16, $17, $18, $19,
+             $20, $21)
          on conflict (id, created_at) do update set
              assistant_id = excluded.assistant_id, phone_number_id = excluded.phone_number_id,
              direction = excluded.direction, status = excluded.status,
@@ -201,7 +205,9 @@ pub(crate) async fn upsert(
              started_at = excluded.started_at, ended_at = excluded.ended_at,
              duration_seconds = excluded.duration_seconds,
              billed_minutes = excluded.billed_minutes, ended_reason = excluded.ended_reason,
-             cost_usd = excluded.cost_usd, metadata = excluded.metadata, updated_at = now()",
+             cost_usd = excluded.cost_usd, metadata = excluded.metadata,
+             occurred_at = excluded.occurred_at, duration_flag = excluded.duration_flag,
+             updated_at = now()",
         identity.call_id.0,
         identity.organization_id.0,
         identity.provider.as_str(),
@@ -221,6 +227,8 @@ pub(crate) async fn upsert(
         key.origin.as_str(),
         facts.metadata,
         key.created_at,
+        billed.map(|b| b.occurred_at),
+        facts.duration_flag.map(DurationFlag::as_str),
     )
     .execute(&mut **tx)
     .await
@@ -233,8 +241,8 @@ pub(crate) async fn upsert(
 pub struct Closed {
     /// The call's whole step list.
     pub steps: Vec<StepRecord>,
-    /// The organization's usage, for the projection in Redis.
-    pub total: Option<usage::Total>,
+    /// The organization's usage in every period that is not closed, for the projection in Redis.
+    pub totals: Vec<usage::Total>,
 }
 
 /// Merges the steps of a run into the call's list and makes its folded events processed.
@@ -272,9 +280,9 @@ pub async fn close(
     .await
     .during(OPERATION)?;
     events::emit_closed(&mut tx, call, &merged).await?;
-    let total = usage::current_total_in(&mut tx, call.organization_id).await?;
+    let totals = usage::unprojected_totals_in(&mut tx, call.organization_id).await?;
     commit(tx, OPERATION).await?;
-    Ok(Closed { steps: merged, total })
+    Ok(Closed { steps: merged, totals })
 }
 
 /// The newest word on each step, in the order of the steps. A step skipped because an earlier run

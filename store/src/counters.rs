@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::ids::OrganizationId;
+use contract::{ids::OrganizationId, names};
 use redis::{AsyncCommands, Script, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -20,14 +20,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `org:{id}:active_calls` lives without being written.
 const ACTIVE_CALLS_TTL_SECONDS: u64 = 3600;
 
-/// Sets total and sequence unless a newer one is there, so that no order of writers can lower it.
+/// Sets totals and sequence unless newer ones are there, so that no order of writers can lower them.
 const PROJECT: &str = r"
 local stored = tonumber(redis.call('HGET', KEYS[1], 'sequence') or '-1')
-if tonumber(ARGV[2]) > stored then
-    redis.call('HSET', KEYS[1], 'minutes', ARGV[1], 'sequence', ARGV[2])
+if tonumber(ARGV[1]) > stored then
+    redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'minutes', ARGV[2], 'seconds', ARGV[3],
+        'cost_micros', ARGV[4])
     return 1
 end
 return 0";
+
+/// What Redis has of an organization's period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Billed minutes.
+    pub minutes: i64,
+    /// Seconds.
+    pub seconds: i64,
+    /// Millionths of a US dollar.
+    pub cost_micros: i64,
+    /// Counts the changes of the three.
+    pub sequence: i64,
+}
 
 /// The Redis of all processes. Connects when first used, reconnects by itself.
 #[derive(Clone)]
@@ -73,18 +87,43 @@ impl Counters {
 
     /// Sets an organization's usage if it is newer than what Redis has.
     pub async fn project(&self, total: &Total) -> Result<(), StoreError> {
-        let period = total.period_start.format("%Y-%m-%d");
-        let key = format!("org:{}:usage:{period}", total.organization_id);
+        let period = names::period_name(total.period_start);
         let write = async {
             let mut connection = self.connection().await?;
             Script::new(PROJECT)
-                .key(key)
-                .arg(total.total)
+                .key(usage_key(total.organization_id, &period))
                 .arg(total.sequence)
+                .arg(total.minutes)
+                .arg(total.seconds)
+                .arg(total.cost_micros)
                 .invoke_async::<i64>(&mut connection)
                 .await
         };
         within(write).await.map(drop).during("counters.project")
+    }
+
+    /// What Redis has of the period of this name (see [`names::period_name`]). Nothing where it has
+    /// nothing, or not all of it.
+    pub async fn stored(
+        &self,
+        organization: OrganizationId,
+        period_name: &str,
+    ) -> Result<Option<Stored>, StoreError> {
+        let read = async {
+            let mut connection = self.connection().await?;
+            let fields = ["minutes", "seconds", "cost_micros", "sequence"];
+            let key = usage_key(organization, period_name);
+            connection.hmget::<_, _, [Option<i64>; 4]>(key, &fields).await
+        };
+        let [minutes, seconds, cost_micros, sequence] =
+            within(read).await.during("counters.stored")?;
+        let whole = minutes.zip(seconds).zip(cost_micros.zip(sequence));
+        Ok(whole.map(|((minutes, seconds), (cost_micros, sequence))| Stored {
+            minutes,
+            seconds,
+            cost_micros,
+            sequence,
+        }))
     }
 
     /// Sets how many calls of an organization are in progress.
@@ -114,6 +153,10 @@ impl Counters {
         };
         within(ask).await.during("counters.ping")
     }
+}
+
+fn usage_key(organization: OrganizationId, period_name: &str) -> String {
+    format!("org:{organization}:usage:{period_name}")
 }
 
 async fn within<T>(

@@ -113,12 +113,28 @@ impl Database {
         self.begin("app.scope", "sweep").await
     }
 
+    /// Begins a transaction of aggregation and billing, which work on many organizations at once. Its
+    /// statements may take minutes, and are planned for their values.
+    pub(crate) async fn billing(&self) -> Result<Tx, StoreError> {
+        self.begin(
+            "statement_timeout = '10min'; set local plan_cache_mode = force_custom_plan; \
+             set local app.scope",
+            "billing",
+        )
+        .await
+    }
+
+    /// Begins a transaction of Stripe's events, whose organization is found out inside it.
+    pub(crate) async fn stripe(&self) -> Result<Tx, StoreError> {
+        self.begin("app.scope", "stripe").await
+    }
+
     /// Begins a transaction that sees the API key with this SHA-256, whosever it is.
     pub(crate) async fn presented_key(&self, hash: [u8; 32]) -> Result<Tx, StoreError> {
         self.begin("app.api_key_hash", &hex::encode(hash)).await
     }
 
-    /// `value` is text of our own making (ids, hex, literals), so it needs no quoting.
+    /// `setting` and `value` are text of our own making (ids, hex, literals), so they need no quoting.
     async fn begin(&self, setting: &str, value: &str) -> Result<Tx, StoreError> {
         let role = self.role.name();
         let sql = format!("begin; set local role {role}; set local {setting} = '{value}'");

@@ -1,5 +1,7 @@
 //! Events: what customers' endpoints and live dashboards are told, written with what causes them.
 
+mod stream;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use contract::{
     call::{CallStatus, Provider},
@@ -14,11 +16,13 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Database, StoreError,
+    StoreError,
     calls::{Billed, CallIdentity, CallKey},
-    database::{Tx, commit},
+    database::Tx,
     error::During,
 };
+
+pub use stream::{Position, StreamEvent, after, position_after};
 
 /// Webhook event of a call that was answered.
 pub const CALL_STARTED: &str = "call.started";
@@ -28,6 +32,8 @@ pub const CALL_COMPLETED: &str = "call.completed";
 pub const CALL_FAILED: &str = "call.failed";
 /// Webhook event of a call about which more, or something else, is known than was told before.
 pub const CALL_ANALYZED: &str = "call.analyzed";
+/// Webhook event of an organization that has used up a share of its included minutes.
+pub const USAGE_THRESHOLD_REACHED: &str = "usage.threshold_reached";
 /// Live event: all steps of a call's workflow are done. Not sent to endpoints.
 pub const CALL_CLOSED: &str = "call_completed";
 
@@ -87,43 +93,18 @@ pub(crate) async fn emit_call_event(
     emit(tx, told, event_type, &effect_key).await
 }
 
-/// Writes an event, once per `effect_key`, and a delivery for each endpoint that subscribes to it.
+/// Writes an event of a call, once per `effect_key`, and a delivery for each endpoint that subscribes
+/// to it.
 async fn emit(
     tx: &mut Tx,
     told: Told<'_>,
     event_type: &'static str,
     effect_key: &str,
 ) -> Result<bool, StoreError> {
-    const OPERATION: &str = "events.emit";
     let Told { identity, key, .. } = told;
-    let now = Utc::now();
-    let payload = json!({
-        "type": event_type,
-        "timestamp": timestamp(now),
-        "data": call_data(told),
-    });
-    let event_id = Uuid::now_v7();
-    let inserted = query!(
-        "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (organization_id, effect_key) where effect_key is not null do nothing",
-        event_id,
-        identity.organization_id.0,
-        event_type,
-        identity.call_id.0,
-        effect_key,
-        payload,
-        now,
-    )
-    .execute(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    if inserted.rows_affected() == 0 {
-        return Ok(false);
-    }
-    // The bytes are fixed here: every attempt of every delivery sends and signs these.
-    let body = payload.to_string();
-    let family = format!("{}.*", event_type.split('.').next().unwrap_or_default());
+    let (organization, call) = (identity.organization_id, identity.call_id);
+    let event = NewEvent { organization, event_type, effect_key, call: Some(call) };
+    let Some(written) = insert(tx, event, call_data(told)).await? else { return Ok(false) };
     query!(
         "insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id, body)
          select gen_random_uuid(), $1, $2, w.id, $3, $4
@@ -132,18 +113,102 @@ async fn emit(
            and (w.assistant_id is null or w.assistant_id =
                 (select c.assistant_id from calls c where c.id = $3 and c.created_at = $7))
          on conflict (event_id, webhook_id) do nothing",
-        identity.organization_id.0,
-        event_id,
-        identity.call_id.0,
-        body,
+        organization.0,
+        written.id,
+        call.0,
+        written.body,
         event_type,
-        family,
+        family(event_type),
         key.created_at,
     )
     .execute(&mut **tx)
     .await
-    .during(OPERATION)?;
+    .during("events.emit")?;
     Ok(true)
+}
+
+/// Writes an event about the organization itself, once per `effect_key`, and a delivery that is due now
+/// for each endpoint that subscribes to it: no call's workflow makes its first attempt, so the
+/// dispatcher's look for overdue deliveries does. An endpoint of one assistant hears nothing of it.
+/// False where it was there.
+pub(crate) async fn emit_organization(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    event_type: &'static str,
+    effect_key: &str,
+    data: Value,
+) -> Result<bool, StoreError> {
+    let event = NewEvent { organization, event_type, effect_key, call: None };
+    let Some(written) = insert(tx, event, data).await? else { return Ok(false) };
+    query!(
+        "insert into webhook_deliveries (id, organization_id, event_id, webhook_id, body,
+             next_attempt_at)
+         select gen_random_uuid(), $1, $2, w.id, $3, now()
+         from webhooks w
+         where w.organization_id = $1 and w.enabled and w.events && array[$4, $5, '*']
+           and w.assistant_id is null
+         on conflict (event_id, webhook_id) do nothing",
+        organization.0,
+        written.id,
+        written.body,
+        event_type,
+        family(event_type),
+    )
+    .execute(&mut **tx)
+    .await
+    .during("events.emit_organization")?;
+    Ok(true)
+}
+
+/// What endpoints subscribe to when they want every event of a kind, as `call.*`.
+fn family(event_type: &str) -> String {
+    format!("{}.*", event_type.split('.').next().unwrap_or_default())
+}
+
+/// What an event is of.
+struct NewEvent<'a> {
+    organization: OrganizationId,
+    event_type: &'static str,
+    effect_key: &'a str,
+    call: Option<CallId>,
+}
+
+/// An event that is new.
+struct Written {
+    id: Uuid,
+    /// Fixed here: every attempt of every delivery sends and signs these bytes.
+    body: String,
+}
+
+/// Nothing where an event for the same effect was there.
+async fn insert(
+    tx: &mut Tx,
+    event: NewEvent<'_>,
+    data: Value,
+) -> Result<Option<Written>, StoreError> {
+    let (id, now) = (Uuid::now_v7(), Utc::now());
+    let payload = json!({
+        "type": event.event_type,
+        "timestamp": timestamp(now),
+        "data": data,
+    });
+    let body = payload.to_string();
+    let inserted = query!(
+        "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (organization_id, effect_key) where effect_key is not null do nothing",
+        id,
+        event.organization.0,
+        event.event_type,
+        event.call.map(|call| call.0),
+        event.effect_key,
+        payload,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .during("events.insert")?;
+    Ok((inserted.rows_affected() > 0).then_some(Written { id, body }))
 }
 
 /// `data` of a call event. Under 20 KB whatever the call: links instead of transcript and audio.
@@ -201,98 +266,6 @@ pub(crate) async fn emit_closed(
     .await
     .during("events.emit_closed")
     .map(drop)
-}
-
-/// An event as the live stream carries it.
-#[derive(Debug, Clone)]
-pub struct StreamEvent {
-    /// Its id, which a client sends back as `Last-Event-ID`.
-    pub id: Uuid,
-    /// Its type.
-    pub event_type: String,
-    /// The call it is about.
-    pub call_id: Option<CallId>,
-    /// What subscribers get.
-    pub payload: Value,
-    /// Position in the stream.
-    pub position: Position,
-}
-
-/// A place in an organization's stream of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    txid: i64,
-    id: Uuid,
-}
-
-/// The place after `last`, or after the newest event where there is no such event.
-pub async fn position_after(
-    db: &Database,
-    organization: OrganizationId,
-    last: Option<Uuid>,
-) -> Result<Position, StoreError> {
-    const OPERATION: &str = "events.position_after";
-    let mut tx = db.tenant(organization).await?;
-    let row = query!(
-        r#"with visible as not materialized (
-             select txid, id from events
-             where organization_id = $1 and txid < pg_snapshot_xmin(pg_current_snapshot())
-           ), known as (select txid, id from visible where id = $2),
-           newest as (select txid, id from visible order by txid desc, id desc limit 1)
-           select txid::text::bigint as "txid!", id as "id!" from (
-             select 0 as choice, txid, id from known
-             union all
-             select 1 as choice, txid, id from newest
-           ) place order by choice limit 1"#,
-        organization.0,
-        last,
-    )
-    .fetch_optional(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await?;
-    Ok(row.map_or(Position { txid: 0, id: Uuid::nil() }, |row| Position {
-        txid: row.txid,
-        id: row.id,
-    }))
-}
-
-/// Events after a place, in order, at most `limit`.
-///
-/// Ids and times are given before the commit, so neither is the order in which rows appear. An
-/// event shows once no transaction that began before it can still write, so none is passed over.
-pub async fn after(
-    db: &Database,
-    organization: OrganizationId,
-    position: Position,
-    limit: i64,
-) -> Result<Vec<StreamEvent>, StoreError> {
-    const OPERATION: &str = "events.after";
-    let mut tx = db.tenant(organization).await?;
-    let rows = query!(
-        r#"select id, type as event_type, call_id, payload, txid::text::bigint as "txid!" from events
-           where organization_id = $1 and (txid, id) > ($2::text::xid8, $3)
-             and txid < pg_snapshot_xmin(pg_current_snapshot())
-           order by events.txid, id limit $4"#,
-        organization.0,
-        position.txid.to_string(),
-        position.id,
-        limit,
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| StreamEvent {
-            id: row.id,
-            event_type: row.event_type,
-            call_id: row.call_id.map(CallId),
-            payload: row.payload,
-            position: Position { txid: row.txid, id: row.id },
-        })
-        .collect())
 }
 
 /// RFC 3339 in UTC with milliseconds, as every JSON of postcall writes times.

@@ -1,12 +1,15 @@
 //! `calls.finish`: everything a call's events say, in one transaction.
 
+use chrono::{DateTime, SubsecRound, Utc};
 use contract::{
     call::{CallStatus, billed_minutes},
     calls::{CallRef, FinishCall, FinishedCall},
     merge::CallFacts,
     notifications::Channel,
     steps::Step,
+    usage::occurred_at,
 };
+use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive};
 use sha2::{Digest, Sha256};
 use sqlx::query;
 
@@ -20,16 +23,21 @@ use crate::{
     inbox::StoredEvent,
     organizations,
     recorded::{self, Fold},
-    transcripts, usage,
+    transcripts,
+    usage::{self, Use},
 };
+
+/// Of a US dollar, in the ledger.
+const MICROS: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
 /// Folds the stored events of a call and writes call, transcript, recording, ledger and events.
 ///
-/// `fold` turns the stored events into facts. Returns what is left to do. Run again with the same
+/// `now` decides the billing period, `fold` turns the stored events into facts. Returns what is left to do. Run again with the same
 /// events it changes nothing; with further events it writes the difference.
 pub async fn finish(
     db: &Database,
     input: &FinishCall,
+    now: DateTime<Utc>,
     fold: impl Fold,
 ) -> Result<FinishedCall, StoreError> {
     const OPERATION: &str = "finish";
@@ -58,17 +66,24 @@ pub async fn finish(
     let facts = settle_status(recorded::fold_whole(&mut tx, identity, &stored, fold).await?);
     let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
     let call = key.call_ref(identity);
-    let billed = bill(&facts);
+    let billed = bill(&facts, key.created_at);
     calls::upsert(&mut tx, identity, &key, &facts, Some(billed)).await?;
     let transcript = transcripts::upsert(&mut tx, call, &facts).await?;
     upsert_recording(&mut tx, call, &facts).await?;
-    let occurred_at = facts.ended_at.or(facts.started_at).unwrap_or(key.created_at);
-    usage::record(&mut tx, call, billed.minutes, occurred_at).await?;
     let status = facts.status.unwrap_or(CallStatus::Failed);
     let told = Told { identity, key, facts: &facts, billed: Some(billed) };
     events::emit_final(&mut tx, told, status).await?;
     mark_folded(&mut tx, &stored).await?;
     let needed = needed(&mut tx, call, transcript.as_deref(), &input.retry).await?;
+    // Last: every call of the organization waits for the totals' rows.
+    let used = Use {
+        call,
+        minutes: billed.minutes,
+        seconds: billed.seconds,
+        cost_micros: cost_micros(facts.cost_usd),
+        occurred_at: billed.occurred_at,
+    };
+    usage::record(&mut tx, &used, now).await?;
     commit(tx, OPERATION).await?;
     Ok(FinishedCall { created_at: key.created_at, status, needed })
 }
@@ -82,9 +97,20 @@ fn settle_status(mut facts: CallFacts) -> CallFacts {
     facts
 }
 
-fn bill(facts: &CallFacts) -> Billed {
+fn bill(facts: &CallFacts, created_at: DateTime<Utc>) -> Billed {
     let seconds = facts.duration_seconds.unwrap_or(0);
-    Billed { seconds, minutes: billed_minutes(seconds) }
+    // Microseconds, as Postgres keeps them: what is read back is compared with it.
+    let occurred_at = occurred_at(facts, created_at).trunc_subsecs(6);
+    Billed { seconds, minutes: billed_minutes(seconds), occurred_at }
+}
+
+/// Millionths of a US dollar, rounded as the call's column rounds. What is too much for that column
+/// never comes here.
+fn cost_micros(cost: Option<Decimal>) -> i64 {
+    cost.and_then(|cost| cost.checked_mul(MICROS))
+        .map(|micros| micros.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero))
+        .and_then(|micros| micros.to_i64())
+        .unwrap_or(0)
 }
 
 async fn upsert_recording(tx: &mut Tx, call: CallRef, facts: &CallFacts) -> Result<(), StoreError> {
@@ -181,4 +207,20 @@ async fn needed(
         (Step::Webhooks, state.webhooks || again(Step::Webhooks)),
     ];
     Ok(wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(step, _)| step).collect())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_is_counted_in_millionths_as_postgres_rounds_them() {
+        let micros = |cost: &str| cost_micros(Some(cost.parse().unwrap()));
+        assert_eq!(cost_micros(None), 0);
+        assert_eq!(micros("0.123456"), 123_456);
+        assert_eq!(micros("0.0000005"), 1);
+        assert_eq!(micros("0.00000049"), 0);
+        assert_eq!(micros("999999.999999"), 999_999_999_999);
+    }
 }

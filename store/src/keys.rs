@@ -1,5 +1,7 @@
 //! API keys: known by their SHA-256 alone.
 
+mod format;
+
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
 use sha2::{Digest, Sha256};
@@ -7,6 +9,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{Database, StoreError, database::commit, error::During};
+
+pub use format::{generate, is_well_formed};
 
 /// A key that exists, with what it may do.
 #[derive(Debug, Clone)]
@@ -21,6 +25,11 @@ pub struct ApiKey {
     pub enabled: bool,
     /// Until when.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What a key begins with, as lists show it: 10 characters say nothing of the other 39.
+pub(crate) fn prefix(key: &str) -> String {
+    key.chars().take(10).collect()
 }
 
 /// SHA-256 of a key, as the database keeps it.

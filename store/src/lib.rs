@@ -4,10 +4,13 @@
 //! transaction of [`database::Database::tenant`], which switches to a role that row level security
 //! binds and names the organization; with no organization named, no row shows.
 
+pub mod alerts;
 mod audit;
+pub mod billing;
 pub mod calls;
 pub mod counters;
 pub mod credentials;
+pub mod daily;
 pub mod database;
 pub mod deliveries;
 pub mod dispatch;
@@ -17,12 +20,16 @@ pub mod finish;
 pub mod inbox;
 pub mod intake;
 pub mod keys;
+pub mod mail;
 pub mod maintenance;
 pub mod notice;
 pub mod notifications;
 pub mod objects;
+pub mod onboarding;
 pub mod organizations;
+pub mod periods;
 pub mod reads;
+pub mod reconcile;
 pub mod recorded;
 pub mod recordings;
 pub mod replay;
@@ -30,6 +37,8 @@ pub mod results;
 pub mod sealing;
 pub mod seed;
 pub mod signals;
+pub mod starts;
+pub mod stripe_events;
 pub mod sweeps;
 pub mod transcripts;
 pub mod unread;

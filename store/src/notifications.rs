@@ -265,12 +265,12 @@ pub async fn called_back(
     commit(tx, OPERATION).await
 }
 
-fn encode(message: &Message) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode(message: &Message) -> Result<Vec<u8>, StoreError> {
     let parts = [&message.subject, &message.text, &message.html].map(|part| part.expose_secret());
     serde_json::to_vec(&parts).map_err(|e| invalid(&e))
 }
 
-fn decode(bytes: &[u8]) -> Result<Message, StoreError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Message, StoreError> {
     let [subject, text, html]: [String; 3] =
         serde_json::from_slice(bytes).map_err(|e| invalid(&e))?;
     Ok(Message { subject: subject.into(), text: text.into(), html: html.into() })

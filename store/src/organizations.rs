@@ -1,5 +1,7 @@
 //! Organizations and their settings.
 
+use std::collections::BTreeSet;
+
 use contract::ids::OrganizationId;
 use serde::{Deserialize, Serialize};
 use sqlx::query;
@@ -16,6 +18,8 @@ use crate::{
 pub struct Settings {
     /// Who hears of each call.
     pub notifications: NotificationSettings,
+    /// Who hears of minutes and bills.
+    pub billing: BillingSettings,
     /// Whether messages that drive no call are stored too.
     pub keep_all_events: bool,
 }
@@ -28,6 +32,30 @@ pub struct NotificationSettings {
     pub sms: Vec<String>,
     /// Addresses that get an email, at most 20.
     pub email: Vec<String>,
+}
+
+/// Recipients of what concerns the organization's plan rather than a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BillingSettings {
+    /// Addresses that get an email, at most 20; where there are none, those that hear of calls.
+    pub email: Vec<String>,
+}
+
+impl Settings {
+    /// Addresses that hear of minutes and bills, each once.
+    pub fn billing_recipients(&self) -> Vec<String> {
+        let chosen = [&self.billing.email, &self.notifications.email];
+        let addresses = chosen.into_iter().find(|addresses| !addresses.is_empty());
+        let mut seen = BTreeSet::new();
+        let mut recipients = addresses.cloned().unwrap_or_default();
+        recipients.retain(|address| {
+            let address = address.trim().to_lowercase();
+            !address.is_empty() && seen.insert(address)
+        });
+        recipients.truncate(MAX_RECIPIENTS);
+        recipients
+    }
 }
 
 /// Spend cap: further recipients are ignored.
@@ -80,5 +108,21 @@ pub(crate) async fn notified_in(
             Ok(NotificationSettings::default())
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bills_go_to_those_who_hear_of_calls_where_nobody_is_named_and_once_to_each() {
+        let emails = |list: &[&str]| list.iter().map(|email| (*email).to_owned()).collect();
+        let mut settings = Settings::default();
+        assert!(settings.billing_recipients().is_empty());
+        settings.notifications.email = emails(&["desk@example.com"]);
+        assert_eq!(settings.billing_recipients(), ["desk@example.com"]);
+        settings.billing.email = emails(&["Books@example.com", " books@example.com", ""]);
+        assert_eq!(settings.billing_recipients(), ["Books@example.com"]);
     }
 }

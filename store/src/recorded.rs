@@ -47,7 +47,7 @@ async fn row(
     const OPERATION: &str = "recorded.row";
     let row = query!(
         r#"select c.status, c.direction, c.from_number, c.to_number, c.started_at, c.ended_at,
-             c.duration_seconds, c.ended_reason, c.cost_usd, c.metadata, c.created_at,
+             c.duration_seconds, c.duration_flag, c.ended_reason, c.cost_usd, c.metadata, c.created_at,
              a.provider_assistant_id as "assistant?",
              p.provider_phone_number_id as "phone_number?", t.transcript_text as "transcript?",
              t.messages as "messages?", t.summary as "summary?"
@@ -75,6 +75,7 @@ async fn row(
         started_at: row.started_at,
         ended_at: row.ended_at,
         duration_seconds: row.duration_seconds.and_then(|seconds| seconds.try_into().ok()),
+        duration_flag: row.duration_flag.map(|flag| word(OPERATION, &flag)).transpose()?,
         ended_reason: row.ended_reason,
         cost_usd: row.cost_usd,
         summary: row.summary,

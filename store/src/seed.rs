@@ -79,7 +79,7 @@ pub async fn organization(
          values ($1, $2, 'first key', $3, $4) on conflict (key_hash) do nothing",
         Uuid::now_v7(),
         new.id.0,
-        key.chars().take(10).collect::<String>(),
+        keys::prefix(key),
         &keys::hash(key),
     )
     .execute(&mut *tx)

@@ -1,176 +1,178 @@
-//! The ledger of minutes and its totals.
+//! The ledger of usage and its totals.
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
-use contract::{calls::CallRef, ids::OrganizationId};
+mod booking;
+mod difference;
+mod totals;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use contract::{
+    calls::CallRef, ids::OrganizationId, names::onboarding_workflow_id, period, usage::Meter,
+};
+use serde_json::Value;
 use sqlx::query;
-use uuid::Uuid;
 
+use self::difference::Net;
+pub(crate) use self::totals::unprojected_totals_in;
+pub use self::totals::{Total, current_total, totals_of, totals_page, unprojected_totals};
 use crate::{
-    Database, StoreError,
-    database::{Tx, commit},
-    error::{During, Problem},
+    StoreError,
+    calls::word,
+    database::Tx,
+    error::During,
+    starts::{self, StartKind},
 };
 
-/// Meter of billed minutes.
-pub const CALL_MINUTES: &str = "call_minutes";
+/// A day that ends sooner than this is touched as if it were over: its aggregation may begin before
+/// this transaction is through.
+const ENDS_SOON: TimeDelta = TimeDelta::minutes(10);
 
-/// Makes the ledger say that a call used `minutes`, in the transaction that writes the call.
+/// What a call used, as its row says it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use {
+    /// The call.
+    pub(crate) call: CallRef,
+    /// Begun minutes.
+    pub(crate) minutes: u32,
+    /// Seconds.
+    pub(crate) seconds: u32,
+    /// Millionths of a US dollar.
+    pub(crate) cost_micros: i64,
+    /// Decides its day and its period, in whole microseconds.
+    pub(crate) occurred_at: DateTime<Utc>,
+}
+
+impl Use {
+    fn quantity(&self, meter: Meter) -> i64 {
+        match meter {
+            Meter::CallMinutes => self.minutes.into(),
+            Meter::CallSeconds => self.seconds.into(),
+            Meter::CallCost => self.cost_micros,
+        }
+    }
+}
+
+/// Makes the ledger say what a call used, in the transaction that writes the call.
 ///
-/// The first time a revision 0 is written, also for 0 minutes: proof that the call was counted. A
-/// later difference is a compensating revision; no difference writes nothing.
-pub(crate) async fn record(
-    tx: &mut Tx,
-    call: CallRef,
-    minutes: u32,
-    occurred_at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    const OPERATION: &str = "usage.record";
-    let stored = query!(
-        r#"select coalesce(sum(quantity), 0)::bigint as "quantity!",
-             coalesce(max(revision) + 1, 0) as "revision!"
-         from usage_ledger where organization_id = $1 and call_id = $2 and meter = $3"#,
+/// The first time a revision 0 is written of each meter, also for 0: proof that the call was counted.
+/// A later difference is a further revision; no difference writes nothing. A call that turns out to
+/// have occurred at another time is taken back there and counted here, so that the ledger of a day is
+/// its calls. The caller holds the call's lock.
+pub(crate) async fn record(tx: &mut Tx, used: &Use, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let books = read(tx, used.call).await?;
+    let quantity = |meter| if books.is_voided { 0 } else { used.quantity(meter) };
+    let changes = difference::changes(&books.nets, quantity, used.occurred_at);
+    let mut touched = vec![used.occurred_at];
+    if !changes.is_empty() {
+        touched.extend(books.nets.iter().map(|net| net.occurred_at));
+        booking::write(tx, used.call, &changes, books.is_voided, now).await?;
+    }
+    touch_days(tx, used.call.organization_id, &books.timezone, &touched, now).await?;
+    if books.is_first {
+        note_first_call(tx, used.call.organization_id, used.occurred_at).await?;
+    }
+    Ok(())
+}
+
+/// What is known before a call is counted.
+struct Books {
+    nets: Vec<Net>,
+    is_voided: bool,
+    /// No call of the organization has been counted yet.
+    is_first: bool,
+    timezone: String,
+}
+
+async fn read(tx: &mut Tx, call: CallRef) -> Result<Books, StoreError> {
+    const OPERATION: &str = "usage.read";
+    let rows = query!(
+        r#"select o.timezone, o.first_call_at is null as "is_first!",
+             exists (select from usage_voids v
+                 where v.organization_id = $1 and v.call_id = $2) as "is_voided!",
+             l.meter as "meter?", l.occurred_at as "occurred_at?", l.quantity as "quantity?",
+             l.revision as "revision?"
+         from organizations o
+         left join (
+             select meter, occurred_at, sum(quantity)::bigint as quantity, max(revision) as revision
+             from usage_ledger where organization_id = $1 and call_id = $2
+             group by meter, occurred_at
+         ) l on true
+         where o.id = $1"#,
         call.organization_id.0,
         call.call_id.0,
-        CALL_MINUTES,
     )
-    .fetch_one(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
     .during(OPERATION)?;
-    let difference = i64::from(minutes) - stored.quantity;
-    if difference == 0 && stored.revision > 0 {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound).during(OPERATION)?;
+    let (is_voided, is_first) = (first.is_voided, first.is_first);
+    let timezone = first.timezone.clone();
+    let mut nets = Vec::new();
+    for row in rows {
+        let (Some(meter), Some(occurred_at)) = (row.meter, row.occurred_at) else { continue };
+        nets.push(Net {
+            meter: word(OPERATION, &meter)?,
+            occurred_at,
+            quantity: row.quantity.unwrap_or_default(),
+            revision: row.revision.unwrap_or_default(),
+        });
+    }
+    Ok(Books { nets, is_voided, is_first, timezone })
+}
+
+/// Days that are over, or nearly so, are aggregated again: the runs that come by themselves look at
+/// the newest ones only.
+async fn touch_days(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    timezone: &str,
+    times: &[DateTime<Utc>],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let zone = period::zone_or_utc(timezone);
+    let days: BTreeSet<NaiveDate> = times
+        .iter()
+        .map(|at| period::local_date(*at, zone))
+        .filter(|date| period::day(*date, zone).end <= now + ENDS_SOON)
+        .collect();
+    if days.is_empty() {
         return Ok(());
     }
-    let period = open_period(tx, call.organization_id).await?;
-    let reason = if stored.revision == 0 { "call" } else { "correction" };
+    let days: Vec<NaiveDate> = days.into_iter().collect();
     query!(
-        "insert into usage_ledger (id, organization_id, call_id, meter, revision, quantity,
-             occurred_at, period_id, reason)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        Uuid::now_v7(),
-        call.organization_id.0,
-        call.call_id.0,
-        CALL_MINUTES,
-        stored.revision,
-        difference,
-        occurred_at,
-        period,
-        reason,
+        "insert into usage_days_touched (organization_id, date, touched_at)
+         select $1, day, $3 from unnest($2::date[]) day order by day
+         on conflict (organization_id, date) do update set touched_at = excluded.touched_at",
+        organization.0,
+        &days,
+        now,
     )
     .execute(&mut **tx)
     .await
-    .during(OPERATION)?;
-    query!(
-        "insert into usage_totals as t (organization_id, period_id, meter, total, sequence)
-         values ($1, $2, $3, $4, 1)
-         on conflict (organization_id, period_id, meter) do update
-             set total = t.total + excluded.total, sequence = t.sequence + 1",
-        call.organization_id.0,
-        period,
-        CALL_MINUTES,
-        difference,
-    )
-    .execute(&mut **tx)
-    .await
-    .during(OPERATION)
+    .during("usage.touch_days")
     .map(drop)
 }
 
-/// The organization's open period; an organization without one gets the current month.
-async fn open_period(tx: &mut Tx, organization: OrganizationId) -> Result<Uuid, StoreError> {
-    const OPERATION: &str = "usage.open_period";
-    // FOR SHARE: a close of the period waits until this transaction is through.
-    let open = query!(
-        "select id from billing_periods where organization_id = $1 and status = 'open' for share",
-        organization.0,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    if let Some(row) = open {
-        return Ok(row.id);
-    }
-    let (start, end) = month_of(Utc::now())
-        .ok_or_else(|| StoreError::new(OPERATION, Problem::Invalid("the clock".to_owned())))?;
-    let row = query!(
-        "insert into billing_periods (id, organization_id, period_start, period_end, status,
-             included_minutes)
-         select $1, o.id, $3, $4, 'open', o.plan_minutes from organizations o where o.id = $2
-         on conflict (organization_id) where status = 'open'
-             do update set status = billing_periods.status
-         returning id",
-        Uuid::now_v7(),
-        organization.0,
-        start,
-        end,
-    )
-    .fetch_one(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    Ok(row.id)
-}
-
-/// First instant of the month of `at` and of the next, in UTC.
-fn month_of(at: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    let first = NaiveDate::from_ymd_opt(at.year(), at.month(), 1)?;
-    let next = first.checked_add_months(Months::new(1))?;
-    Some((first.and_time(NaiveTime::MIN).and_utc(), next.and_time(NaiveTime::MIN).and_utc()))
-}
-
-/// A total as Redis is told of it.
-#[derive(Debug, Clone)]
-pub struct Total {
-    /// Owner.
-    pub organization_id: OrganizationId,
-    /// First day of the period, which names it in the Redis key.
-    pub period_start: DateTime<Utc>,
-    /// Minutes used.
-    pub total: i64,
-    /// Counts the changes of `total`.
-    pub sequence: i64,
-}
-
-/// The total of an organization's open period; none before its first call.
-pub async fn current_total(
-    db: &Database,
-    organization: OrganizationId,
-) -> Result<Option<Total>, StoreError> {
-    let mut tx = db.tenant(organization).await?;
-    let total = current_total_in(&mut tx, organization).await?;
-    commit(tx, "usage.current_total").await?;
-    Ok(total)
-}
-
-pub(crate) async fn current_total_in(
+/// Writes down when the organization's first call occurred, and tells its onboarding.
+async fn note_first_call(
     tx: &mut Tx,
     organization: OrganizationId,
-) -> Result<Option<Total>, StoreError> {
-    let row = query!(
-        "select p.period_start, t.total, t.sequence from billing_periods p
-         join usage_totals t on t.period_id = p.id and t.organization_id = p.organization_id
-         where p.organization_id = $1 and p.status = 'open' and t.meter = $2",
+    occurred_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let noted = query!(
+        r#"update organizations set first_call_at = $2 where id = $1 and first_call_at is null
+         returning exists (select from onboardings
+             where organization_id = $1 and state = 'running') as "is_awaited!""#,
         organization.0,
-        CALL_MINUTES,
+        occurred_at,
     )
     .fetch_optional(&mut **tx)
     .await
-    .during("usage.current_total")?;
-    Ok(row.map(|row| Total {
-        organization_id: organization,
-        period_start: row.period_start,
-        total: row.total,
-        sequence: row.sequence,
-    }))
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn december_ends_with_the_year() {
-        let (start, end) = month_of("2026-12-31T23:59:59Z".parse().unwrap()).unwrap();
-        assert_eq!(start.to_rfc3339(), "2026-12-01T00:00:00+00:00");
-        assert_eq!(end.to_rfc3339(), "2027-01-01T00:00:00+00:00");
+    .during("usage.note_first_call")?;
+    if noted.is_some_and(|row| row.is_awaited) {
+        let workflow = onboarding_workflow_id(organization);
+        starts::request(tx, organization, StartKind::FirstCall, &workflow, Value::Null).await?;
     }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use activities::faults::POINTS;
+use activities::faults::OF_CALLS;
 use postcall::dev::fakes::Kind;
 
 use crate::harness::{Options, World, audit::Counts, wait::until};
@@ -13,7 +13,7 @@ const AT_ONCE: usize = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_point_repeats_nothing_and_loses_nothing() {
     use futures::StreamExt;
-    futures::stream::iter(POINTS.iter().copied())
+    futures::stream::iter(OF_CALLS.iter().copied())
         .map(killed_at)
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<()>>()

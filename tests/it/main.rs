@@ -5,13 +5,19 @@
 mod harness;
 
 mod accounts;
+mod aggregation;
+mod alerts;
 mod bad_input;
+mod billing;
+mod books;
 mod credentials;
 mod deliveries;
 mod dev_command;
 mod histories;
 mod kills;
+mod ledger;
 mod limits;
+mod onboarding;
 mod one_call;
 mod orders;
 mod outages;
@@ -20,5 +26,7 @@ mod providers;
 mod replay;
 mod retries;
 mod storage;
+mod stripe_mock;
+mod stripe_events;
 mod sweeps;
 mod tenancy;

@@ -41,7 +41,8 @@ impl World {
         let told = [Kind::Sms, Kind::Email, Kind::Webhook].map(|kind| self.accepted(kind));
         assert_eq!(told, [1, 1, 1], "{call}");
         let id: uuid::Uuid = call["id"].as_str().unwrap().parse().unwrap();
-        let sql = "select count(*), sum(quantity)::bigint from usage_ledger where call_id = $1";
+        let sql = "select count(*), sum(quantity)::bigint from usage_ledger
+                   where call_id = $1 and meter = 'call_minutes'";
         let ledger = self.db.query_one(sql, &[&id]).await.unwrap();
         assert_eq!((ledger.get::<_, i64>(0), ledger.get::<_, i64>(1)), (1, 3));
         self.redis_equals_ledger().await;

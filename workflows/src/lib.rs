@@ -5,15 +5,29 @@
 //! This code is for ever: histories of running and closed workflows replay through it, so changed
 //! behaviour goes behind `ctx.patched`, and `tests/histories` holds it to that.
 
+pub mod billing_cycle;
+pub mod billing_sweep;
 pub mod call_processing;
+pub mod meter_error_report;
+pub mod onboarding;
 pub mod partition_maintenance;
 pub mod provider_sweep;
+pub mod usage_aggregation;
+pub mod usage_alert;
+pub mod usage_reconciliation;
 pub mod webhook_delivery;
 
 mod policy;
 mod steps;
 
+pub use billing_cycle::BillingCycle;
+pub use billing_sweep::BillingSweep;
 pub use call_processing::CallProcessing;
+pub use meter_error_report::MeterErrorReport;
+pub use onboarding::Onboarding;
 pub use partition_maintenance::PartitionMaintenance;
 pub use provider_sweep::ProviderSweep;
+pub use usage_aggregation::UsageAggregation;
+pub use usage_alert::UsageAlert;
+pub use usage_reconciliation::UsageReconciliation;
 pub use webhook_delivery::WebhookDelivery;

@@ -35,14 +35,7 @@ fn local(limit: Duration) -> LocalActivityOptions {
 
 /// Steps without which the call is not recorded: tried until they work, up to every minute.
 pub(crate) fn until_done() -> ActivityOptions {
-    let retry = RetryPolicy::builder()
-        .initial_interval(Duration::from_secs(1))
-        .backoff_coefficient(2.0)
-        .maximum_interval(Duration::from_secs(60))
-        .build();
-    ActivityOptions::with_start_to_close_timeout(Duration::from_secs(30))
-        .retry_policy(retry)
-        .build()
+    tried_until_done(Duration::from_secs(30), Duration::from_secs(60))
 }
 
 /// The design's default: 30 s, 1 s doubling, 5 attempts.
@@ -85,6 +78,53 @@ pub(crate) fn sweep() -> ActivityOptions {
         .heartbeat_timeout(HEARTBEAT)
         .retry_policy(retry)
         .build()
+}
+
+/// A page of many organizations' books: half a minute with ten million calls a month. Tried until it
+/// works: what is recomputed and replaced may be tried for ever. The heartbeat tells a dead worker from
+/// many calls.
+pub(crate) fn books() -> ActivityOptions {
+    let mut options = tried_until_done(Duration::from_secs(15 * 60), Duration::from_secs(60));
+    options.heartbeat_timeout = Some(HEARTBEAT);
+    options
+}
+
+/// The ledger of one organization's period, or the list of all periods that are over. The heartbeat
+/// tells a dead worker from a large ledger.
+pub(crate) fn periods() -> ActivityOptions {
+    books()
+}
+
+/// One request to Stripe, with its claim and its settlement. An outage of Stripe may last for hours.
+pub(crate) fn stripe() -> ActivityOptions {
+    tried_until_done(Duration::from_secs(60), Duration::from_secs(15 * 60))
+}
+
+/// The same before a period is closed, which does not wait for Stripe: what two minutes do not bring is
+/// tried for longer after it.
+pub(crate) fn stripe_at_first() -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .backoff_coefficient(2.0)
+        .maximum_attempts(4)
+        .build();
+    let limits = ActivityCloseTimeouts::ScheduleAndStartToClose {
+        schedule_to_close: Duration::from_secs(120),
+        start_to_close: Duration::from_secs(60),
+    };
+    ActivityOptions::with_close_timeouts(limits)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(retry)
+        .build()
+}
+
+fn tried_until_done(limit: Duration, longest_pause: Duration) -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .backoff_coefficient(2.0)
+        .maximum_interval(longest_pause)
+        .build();
+    ActivityOptions::with_start_to_close_timeout(limit).retry_policy(retry).build()
 }
 
 fn five_attempts(limit: Duration) -> ActivityOptions {

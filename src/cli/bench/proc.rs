@@ -101,6 +101,11 @@ pub(super) fn peak_memory(pid: u32) -> Option<Memory> {
     Some(Memory { kib, measure: "vm_hwm" })
 }
 
+/// What a process has in memory now that it shares with nobody, in KiB.
+pub(super) fn own_memory(pid: u32) -> Option<u64> {
+    kib(&read(pid, "status")?, "RssAnon")
+}
+
 /// What several processes have in memory now: shared pages once where we may see them.
 pub(super) fn shared_memory(family: &BTreeSet<u32>) -> Option<Memory> {
     let pss = |pid: &u32| kib(&read(*pid, "smaps_rollup")?, "Pss");

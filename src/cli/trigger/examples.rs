@@ -87,6 +87,61 @@ pub(super) fn twilio(text: &str, path: &str, call_id: &str, dev: &DevState) -> E
     }
 }
 
+/// Stripe's event `text` under another id, about a customer of the demo organization. Everything in it
+/// happens as long before or after now as it did before or after the example.
+pub(super) fn stripe(
+    text: &str,
+    event_id: &str,
+    customer: &str,
+    dev: &DevState,
+) -> anyhow::Result<Example> {
+    let now = Utc::now();
+    let mut body: Value = serde_json::from_str(text).context("example")?;
+    let old = body["data"]["object"]["customer"].as_str().unwrap_or_default().to_owned();
+    match body["created"].as_i64() {
+        Some(then) => shift(&mut body, then, now.timestamp()),
+        // A thin event, which tells its own time only.
+        None => body["created"] = json!(store::events::timestamp(now)),
+    }
+    body["id"] = json!(event_id);
+    if body["data"]["object"].is_object() {
+        let organization = json!({ "organization_id": dev.demo.organization_id });
+        body["data"]["object"]["metadata"] = organization;
+    }
+    let mut body = body.to_string();
+    if !old.is_empty() {
+        body = body.replace(&old, customer);
+    }
+    let secret = dev.demo.stripe_webhook_secret.clone().into();
+    Ok(Example {
+        url: format!("{}/stripe", dev.api_url),
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            ("stripe-signature", providers::stripe::sign(body.as_bytes(), &secret, now)),
+        ],
+        body: body.into_bytes(),
+    })
+}
+
+/// Stripe's id of the demo organization's customer.
+pub(super) fn customer(dev: &DevState) -> String {
+    format!("cus_{}", dev.demo.organization_id.replace('-', ""))
+}
+
+/// Moves every time within a year of `then`, in seconds since 1970, as far as `then` is moved.
+fn shift(value: &mut Value, then: i64, now: i64) {
+    const YEAR: i64 = 366 * 86_400;
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| shift(item, then, now)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| shift(field, then, now)),
+        _ => {
+            if let Some(at) = value.as_i64().filter(|at| (at - then).abs() < YEAR) {
+                *value = json!(at - then + now);
+            }
+        }
+    }
+}
+
 /// An example body of Vapi as a call of its own: with another call id, now.
 pub(crate) fn vapi_body(example: &str, call_id: &str) -> anyhow::Result<Vec<u8>> {
     let now: DateTime<Utc> = Utc::now();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Filter, NotPlanted, Provider, Script, exchange::exchange, planted, provider::UnknownProvider,
-    script::LONGEST_DELAY_MS, world::World,
+    script::LONGEST_DELAY_MS, stripe, world::World,
 };
 
 /// A script may carry bodies; 4 MiB hold four of the largest that a fake itself would take.
@@ -35,7 +35,9 @@ providers
              Calls/{sid}/Recordings.json: GET; GET /**.wav
   /resend    POST /emails
   /openai    POST /v1/chat/completions
-  /stripe    POST /v1/billing/meter_events, POST /v1/customers
+  /stripe    POST /v1/billing/meter_events, GET /v1/billing/meters,
+             GET /v1/billing/meters/{id}/event_summaries, POST /v1/customers,
+             GET /v1/customers/search, GET /v1/customers/{id}, GET /v2/core/events/{id}
   /supabase  POST /realtime/v1/api/broadcast
   /hooks     any method on /{name}: a customer's webhook receiver
 
@@ -54,10 +56,19 @@ what was not placed here
   filter_criteria, sort_order, limit, pagination_key, skip, include_total; Twilio StartTime,
   EndTime (= >= <=; day or time), To, From, Status, ParentCallSid, PageSize, Page
 
+what Stripe does
+  PUT    /admin/stripe/settings      {\"any_customer\":true, \"known_customers\":[\"cus_1\"],
+          \"meters\":[\"voice_minutes\"], \"webhook_url\":…, \"webhook_secret\":\"whsec_…\",
+          \"report_after_ms\":1000}; what is left out is as these, but for meters (any) and webhooks
+          (none). Usage of an unknown customer is taken, not counted, and reported by a thin event.
+  POST   /admin/stripe/events        an event, posted now, signed
+  GET    /admin/stripe/billed        what was counted, by customer
+
 what goes wrong
   PUT    /scripts/{provider}[?key=]
          {\"kind\":…, \"answers\":[{\"status\":503, \"headers\":{}, \"body\":…, \"delay_ms\":100,
-          \"do_it\":true, \"drop_connection\":true, \"drip\":true, \"endless\":true, \"times\":2}],
+          \"do_it\":true, \"drop_connection\":true, \"drip\":true, \"endless\":true, \"times\":2,
+          \"stored\":true}],
           \"then\":\"normal\"|\"repeat_last\"}
   GET    /scripts
   DELETE /scripts[/{provider}[?key=]]
@@ -77,6 +88,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/delay/{provider}", put(delay))
         .route("/admin/clock", post(advance))
         .route("/admin/calls/{provider}", put(plant).layer(DefaultBodyLimit::max(LARGEST_CALL)))
+        .nest("/admin/stripe", stripe::admin::router())
         .fallback(exchange)
         .layer(DefaultBodyLimit::max(LARGEST_SCRIPT))
         .with_state(world)
@@ -185,7 +197,7 @@ async fn plant(
 }
 
 /// An answer of the fakes' own routes that says what is wrong.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl From<UnknownProvider> for Refusal {
     fn from(error: UnknownProvider) -> Self {

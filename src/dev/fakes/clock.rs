@@ -15,7 +15,8 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(ahead_seconds: i64) -> Self {
-        Self { ahead_seconds: AtomicI64::new(ahead_seconds.clamp(0, FURTHEST_SECONDS)) }
+        let ahead_seconds = ahead_seconds.clamp(-FURTHEST_SECONDS, FURTHEST_SECONDS);
+        Self { ahead_seconds: AtomicI64::new(ahead_seconds) }
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -24,6 +25,13 @@ impl Clock {
 
     pub(super) fn ahead_seconds(&self) -> i64 {
         self.ahead_seconds.load(Ordering::Relaxed)
+    }
+
+    /// Lets the clock show a time of the ten years around now. Put back, what was remembered until
+    /// then is forgotten later.
+    pub(super) fn set(&self, now: DateTime<Utc>) {
+        let ahead = (now - Utc::now()).num_seconds().clamp(-FURTHEST_SECONDS, FURTHEST_SECONDS);
+        self.ahead_seconds.store(ahead, Ordering::Relaxed);
     }
 
     /// Puts the clock forward; never back, because remembered times must not lie in the future.

@@ -15,7 +15,7 @@ use super::{
     Answer, Effect, Kind, Provider, answer,
     asked::Asked,
     line::Cut,
-    reply::{Identity, Reply},
+    reply::{Content, Identity, Reply},
     world::World,
 };
 
@@ -63,20 +63,32 @@ async fn follow(
     } else {
         fake.refuse(scripted.status.unwrap_or(500))
     };
-    let status = if scripted.drop_connection { 0 } else { scripted.status.unwrap_or(reply.status) };
-    log(world, asked, identity, status, &reply);
+    let status = scripted.status.unwrap_or(reply.status);
+    let seen = if scripted.drop_connection { 0 } else { status };
+    log(world, asked, identity, seen, &reply);
+    if status != reply.status && !(200..300).contains(&status) {
+        // The effect took place and the answer denies it.
+        reply = fake.refuse(status);
+    }
+    reply.status = status;
+    if scripted.stored {
+        keep(world, asked, &scripted, reply.clone());
+    }
     let delay = scripted.delay_ms.map(Duration::from_millis);
     wait(world, delay.unwrap_or_else(|| world.delay(asked.provider))).await;
     if scripted.drop_connection {
         cut.cut();
         return ().into_response();
     }
-    if status != reply.status && !(200..300).contains(&status) {
-        // The effect took place and the answer denies it.
-        reply = fake.refuse(status);
-    }
-    reply.status = status;
     answer::scripted(&scripted, reply, &world.stopping)
+}
+
+/// As the answer that the provider will repeat under the same idempotency key.
+fn keep(world: &World, asked: &Asked, scripted: &Answer, mut reply: Reply) {
+    if let Some(body) = scripted.body.as_ref().filter(|body| !body.is_string()) {
+        reply.body = Content::Json(body.clone());
+    }
+    world.fake(asked.provider).keep(asked, &reply, world.clock.now());
 }
 
 /// Before the answer, so that the effect stays known when the caller does not wait for it.

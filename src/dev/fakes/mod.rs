@@ -43,6 +43,7 @@ mod tests;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -52,6 +53,7 @@ pub use self::{
     planted::NotPlanted,
     provider::Provider,
     script::{Answer, Script, Then},
+    stripe::{NotSent, Stripe, StripeSettings},
 };
 use self::{line::Door, world::World};
 
@@ -150,6 +152,18 @@ impl Fakes {
     /// When the provider has no calls, or the call no id (`id`, `call_id`, `sid`).
     pub fn plant(&self, provider: Provider, call: serde_json::Value) -> Result<(), NotPlanted> {
         planted::plant(&self.world, provider, call)
+    }
+
+    /// What only Stripe's fake can tell and do: what was billed, settings, events.
+    pub fn stripe(&self) -> &Stripe {
+        &self.world.stripe
+    }
+
+    /// Lets the fakes' clock show a time, for tests of simulated months: set it before anything is
+    /// remembered, or only forward. At most ten years from now.
+    pub fn set_clock(&self, now: DateTime<Utc>) {
+        self.world.clock.set(now);
+        self.world.effects.clock_is(self.world.clock.ahead_seconds());
     }
 
     /// Stops listening, gives answers under way one second, and writes the log out.

@@ -24,6 +24,10 @@ pub(super) trait Fake: Send + Sync {
     /// Remembers an effect of an earlier run that was accepted at `at` (the fakes' clock).
     fn restore(&self, _effect: &Effect, _at: DateTime<Utc>) {}
 
+    /// Keeps an answer under the idempotency key of its request, in the place of another one. Only
+    /// providers that store answers do.
+    fn keep(&self, _asked: &Asked, _reply: &Reply, _now: DateTime<Utc>) {}
+
     /// Keeps a call that was not placed here, in the place of an earlier state of it, and gives it as
     /// it is kept. Only asked of providers that have calls.
     fn plant(&self, _id: &str, call: Value, _now: DateTime<Utc>) -> Value {

@@ -64,6 +64,9 @@ pub struct Answer {
     pub drip: bool,
     /// Send the body again and again without an end.
     pub endless: bool,
+    /// Keep the status, and a body that is JSON, under the request's idempotency key: as Stripe
+    /// does, which repeats them for 24 hours, also a 500. Other providers keep no answers.
+    pub stored: bool,
     /// For how many requests this answer serves; 1 if unset.
     pub times: Option<u32>,
 }

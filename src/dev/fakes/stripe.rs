@@ -1,50 +1,110 @@
-//! Stripe: billing meter events and customers, with its idempotency keys and event identifiers.
+//! Stripe: meter events and what is counted of them, customers, error reports, with its idempotency
+//! keys and event identifiers.
+//!
+//! As at the real one, usage is taken first and judged afterwards: an unknown customer, a meter that
+//! does not exist or a value that is no number is answered with 200, is not counted, and is told of by
+//! a thin event a little later.
+
+pub(super) mod admin;
+mod books;
+mod customers;
+mod reports;
+mod settings;
+mod usage;
+mod webhook;
+
+use std::sync::Arc;
 
 use axum::http::Method;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
+use self::{books::Books, webhook::Webhook};
+pub use self::{settings::StripeSettings, webhook::NotSent};
 use super::{
     Effect, Kind,
     asked::Asked,
     remembered::{Once, Remembered},
     reply::{Fake, Identity, Reply, phrase},
+    shelf::Shelf,
 };
 
-#[derive(Debug, Default)]
-pub(super) struct Stripe {
+/// Stripe's fake, for tests that ask what was billed.
+#[derive(Debug)]
+pub struct Stripe {
     keys: Remembered,
     identifiers: Remembered,
+    books: Books,
+    customers: Shelf,
+    reports: Shelf,
+    webhook: Arc<Webhook>,
 }
 
-const METER_EVENTS: [&str; 3] = ["v1", "billing", "meter_events"];
-const CUSTOMERS: [&str; 2] = ["v1", "customers"];
+/// What a path asks for.
+#[derive(Debug, Clone, Copy)]
+enum Route<'a> {
+    MeterEvent,
+    Meters,
+    Summaries(&'a str),
+    NewCustomer,
+    Customers,
+    Customer(&'a str),
+    Event(&'a str),
+}
+
+impl<'a> Route<'a> {
+    fn of(asked: &'a Asked) -> Option<Self> {
+        let is_post = asked.method == Method::POST;
+        if !is_post && asked.method != Method::GET {
+            return None;
+        }
+        match (is_post, asked.segments().as_slice()) {
+            (true, ["v1", "billing", "meter_events"]) => Some(Self::MeterEvent),
+            (true, ["v1", "customers"]) => Some(Self::NewCustomer),
+            (false, ["v1", "billing", "meters"]) => Some(Self::Meters),
+            (false, ["v1", "billing", "meters", id, "event_summaries"]) => {
+                Some(Self::Summaries(id))
+            }
+            (false, ["v1", "customers", "search"]) => Some(Self::Customers),
+            (false, ["v1", "customers", id]) => Some(Self::Customer(id)),
+            (false, ["v2", "core", "events", id]) => Some(Self::Event(id)),
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::MeterEvent => Kind::MeterEvent,
+            Self::NewCustomer => Kind::Customer,
+            _ => Kind::Lookup,
+        }
+    }
+}
 
 impl Fake for Stripe {
     fn identify(&self, asked: &Asked) -> Identity {
         let key = asked.header("idempotency-key");
-        match kind(asked) {
-            Some(Kind::MeterEvent) => {
-                let customer = asked.field("payload[stripe_customer_id]");
-                let keys = [asked.field("identifier"), key, customer];
-                Identity::new(Kind::MeterEvent, keys.into_iter().flatten())
+        let keys = match Route::of(asked) {
+            Some(Route::MeterEvent) => {
+                [asked.field("identifier"), key, asked.field("payload[stripe_customer_id]")]
             }
-            Some(kind) => {
-                let keys = [asked.field("email"), asked.field("name"), key];
-                Identity::new(kind, keys.into_iter().flatten())
-            }
-            None => Identity::unknown(asked),
-        }
+            Some(Route::NewCustomer) => [asked.field("email"), asked.field("name"), key],
+            Some(_) => [Some(asked.path.as_str()), asked.query("customer"), None],
+            None => return Identity::unknown(asked),
+        };
+        let kind = Route::of(asked).map_or(Kind::Unknown, Route::kind);
+        Identity::new(kind, keys.into_iter().flatten())
     }
 
     fn perform(&self, asked: &Asked, now: DateTime<Utc>) -> Reply {
         if asked.bearer().is_none() && !asked.header("authorization").is_some_and(is_basic) {
             return self.refuse(401);
         }
-        let Some(kind) = kind(asked) else { return self.refuse(404) };
-        let Some(key) = asked.header("idempotency-key") else { return self.make(kind, asked, now) };
-        match self.keys.once(key, asked.fingerprint(), now, || self.make(kind, asked, now)) {
+        let Some(route) = Route::of(asked) else { return self.refuse(404) };
+        let key = asked.header("idempotency-key").filter(|_| route.kind() != Kind::Lookup);
+        let Some(key) = key else { return self.answer(route, asked, now) };
+        match self.keys.once(key, asked.fingerprint(), now, || self.answer(route, asked, now)) {
             Once::Now(reply) => reply,
             Once::Before(reply) => reply.with("idempotent-replayed", "true"),
             Once::Other => {
@@ -84,67 +144,83 @@ impl Fake for Stripe {
         json!({ "error": error })
     }
 
-    fn restore(&self, effect: &Effect, at: DateTime<Utc>) {
-        let Some(made) = &effect.result else { return };
-        let reply = Reply::made(200, made.clone());
-        if effect.kind == Kind::MeterEvent
-            && let Some(identifier) = made.get("identifier").and_then(Value::as_str)
-        {
-            self.identifiers.put_back(identifier, String::new(), reply.clone(), at);
+    fn keep(&self, asked: &Asked, reply: &Reply, now: DateTime<Utc>) {
+        if let Some(key) = asked.header("idempotency-key") {
+            self.keys.put_back(key, asked.fingerprint(), reply.clone(), now);
         }
+    }
+
+    fn restore(&self, effect: &Effect, at: DateTime<Utc>) {
+        let Some(made) = effect.result.clone() else { return };
+        let answered = match effect.kind {
+            Kind::MeterEvent => self.restore_usage(made, at),
+            _ => {
+                self.customers.put_back("id", Some(&made));
+                made
+            }
+        };
         if let Some(key) = effect.request.headers.get("idempotency-key") {
+            let reply = Reply::made(200, answered);
             self.keys.put_back(key, effect.request.fingerprint(), reply, at);
         }
     }
 }
 
 impl Stripe {
-    fn make(&self, kind: Kind, asked: &Asked, now: DateTime<Utc>) -> Reply {
-        if kind == Kind::Customer {
-            return Reply::made(200, customer(asked, now));
-        }
-        if let Some(name) = missing(asked) {
-            return parameter(
-                name,
-                "parameter_missing",
-                &format!("Missing required param: {name}."),
-            );
-        }
-        let timestamp = asked.field("timestamp").map(str::parse);
-        let timestamp = match timestamp {
-            None => now.timestamp(),
-            Some(Ok(seconds)) => seconds,
-            Some(Err(_)) => {
-                return parameter("timestamp", "parameter_invalid_integer", "Invalid integer");
-            }
-        };
-        let generated = Uuid::new_v4().to_string();
-        let identifier = asked.field("identifier").unwrap_or(&generated);
-        let event = || Reply::made(200, meter_event(asked, identifier, timestamp, now));
-        match self.identifiers.once(identifier, String::new(), now, event) {
-            Once::Now(reply) => reply,
-            // Under a new idempotency key Stripe refuses a known identifier; whoever sent it may
-            // take that for a yes.
-            Once::Before(_) | Once::Other => {
-                let message = format!("An event already exists with identifier {identifier}.");
-                let error = json!({ "message": message, "type": "invalid_request_error" });
-                Reply::refused(400, json!({ "error": error })).with("stripe-should-retry", "false")
-            }
+    pub(super) fn new(stopping: CancellationToken) -> Self {
+        Self {
+            keys: Remembered::default(),
+            identifiers: Remembered::default(),
+            books: Books::default(),
+            customers: Shelf::default(),
+            reports: Shelf::default(),
+            webhook: Arc::new(Webhook::new(stopping)),
         }
     }
-}
 
-fn kind(asked: &Asked) -> Option<Kind> {
-    if asked.method != Method::POST {
-        return None;
+    /// Sets how it behaves, in the place of everything set before.
+    pub fn configure(&self, settings: StripeSettings) {
+        self.webhook.configure(settings);
     }
-    let segments = asked.segments();
-    if segments == METER_EVENTS {
-        Some(Kind::MeterEvent)
-    } else if segments == CUSTOMERS {
-        Some(Kind::Customer)
-    } else {
-        None
+
+    /// What was counted of a customer's usage, by all meters: what an invoice would say.
+    pub fn billed(&self, customer: &str) -> u64 {
+        self.books.billed(customer)
+    }
+
+    /// The identifiers of all meter events that were taken, oldest first, those included that were
+    /// not counted. One that was forgotten and taken again stands there twice.
+    pub fn identifiers(&self) -> Vec<String> {
+        self.books.identifiers()
+    }
+
+    /// Posts an event, signed, to the webhook URL of the settings; gives the status answered.
+    ///
+    /// # Errors
+    /// When no URL or secret is set, or nobody answers there.
+    pub async fn send(&self, event: &Value) -> Result<u16, NotSent> {
+        self.webhook.post(event).await
+    }
+
+    fn answer(&self, route: Route<'_>, asked: &Asked, now: DateTime<Utc>) -> Reply {
+        match route {
+            Route::MeterEvent => self.take_usage(asked, now),
+            Route::Meters => self.list_meters(asked),
+            Route::Summaries(meter) => self.summarize(meter, asked),
+            Route::NewCustomer => self.make_customer(asked, now),
+            Route::Customers => self.search_customers(asked),
+            Route::Customer(id) => match self.customers.get(id) {
+                Some(customer) => Reply::known(customer),
+                None => no_such("customer", id),
+            },
+            Route::Event(id) => match self.reports.get(id) {
+                Some(event) => Reply::known(event),
+                None => {
+                    let error = json!({ "code": "not_found", "message": "Object not found." });
+                    Reply::refused(404, json!({ "error": error }))
+                }
+            },
+        }
     }
 }
 
@@ -153,11 +229,12 @@ fn is_basic(authorization: &str) -> bool {
     authorization.starts_with("Basic ")
 }
 
-fn missing(asked: &Asked) -> Option<&'static str> {
-    if asked.field("event_name").is_none() {
-        return Some("event_name");
-    }
-    payload(asked).is_empty().then_some("payload")
+fn no_such(what: &str, id: &str) -> Reply {
+    let error = json!({
+        "code": "resource_missing", "message": format!("No such {what}: '{id}'"),
+        "type": "invalid_request_error",
+    });
+    Reply::refused(404, json!({ "error": error }))
 }
 
 fn parameter(name: &str, code: &str, message: &str) -> Reply {
@@ -169,44 +246,18 @@ fn parameter(name: &str, code: &str, message: &str) -> Reply {
     Reply::refused(400, json!({ "error": error }))
 }
 
-/// The fields `name[key]` of a form, as an object.
-fn nested(asked: &Asked, name: &str) -> Map<String, Value> {
-    let fields = asked.body.as_object().into_iter().flatten();
-    fields
-        .filter_map(|(field, value)| {
-            let key = field.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')?;
-            Some((key.to_owned(), value.clone()))
-        })
-        .collect()
+fn missing(name: &str) -> Reply {
+    parameter(name, "parameter_missing", &format!("Missing required param: {name}."))
 }
 
-fn payload(asked: &Asked) -> Map<String, Value> {
-    nested(asked, "payload")
-}
-
-fn meter_event(asked: &Asked, identifier: &str, timestamp: i64, now: DateTime<Utc>) -> Value {
-    json!({
-        "object": "billing.meter_event",
-        "created": now.timestamp(),
-        "event_name": asked.field("event_name"),
-        "identifier": identifier,
-        "livemode": false,
-        "payload": payload(asked),
-        "timestamp": timestamp,
-    })
-}
-
-fn customer(asked: &Asked, now: DateTime<Utc>) -> Value {
-    let id: String = Uuid::new_v4().simple().to_string().chars().take(14).collect();
-    json!({
-        "id": format!("cus_{id}"),
-        "object": "customer",
-        "created": now.timestamp(),
-        "description": asked.field("description"),
-        "email": asked.field("email"),
-        "livemode": false,
-        "metadata": nested(asked, "metadata"),
-        "name": asked.field("name"),
-        "phone": asked.field("phone"),
-    })
+/// A page of a list: by `limit` (10 if unset, at most 100) and `starting_after`.
+fn page(entries: &[Value], asked: &Asked) -> Reply {
+    let after = asked.query("starting_after").and_then(|last| {
+        entries.iter().position(|entry| entry["id"] == last).map(|place| place + 1)
+    });
+    let rest = entries.get(after.unwrap_or(0)..).unwrap_or_default();
+    let limit = asked.query_number("limit", 10, 100);
+    let data = &rest[..limit.min(rest.len())];
+    let has_more = rest.len() > data.len();
+    Reply::known(json!({ "object": "list", "data": data, "has_more": has_more }))
 }

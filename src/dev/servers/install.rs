@@ -11,18 +11,21 @@ use tokio::time::timeout;
 use super::account;
 use super::error::ServerError;
 use super::find::{Found, Programs, SearchPlaces};
+use super::go::GoProgram;
 use super::log::Log;
 
-/// The newest version that `go install` accepts: later ones carry a `replace` in their go.mod.
-const TEMPORAL_VERSION: &str = "v1.5.1";
-const TEMPORAL: &str = "the Temporal CLI";
-const TEMPORAL_MODULE: &str = "github.com/temporalio/cli/cmd/temporal";
+const TEMPORAL: GoProgram = GoProgram {
+    what: "the Temporal CLI",
+    package: "github.com/temporalio/cli/cmd/temporal",
+    // The newest that `go install` accepts: later ones carry a `replace` in their go.mod.
+    version: "v1.5.1",
+};
 
 /// Building the Temporal CLI takes 4 minutes on two cores; the rest is for slow networks.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Says what is being done to whoever waits for it.
-pub(super) type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// The programs, installed first where they are missing and `install` is set.
 ///
@@ -58,7 +61,7 @@ pub(super) async fn obtain(
 }
 
 /// One installation at a time on this machine; the lock ends with the file.
-async fn lock_cache(cache_dir: &Path) -> Result<File, ServerError> {
+pub(super) async fn lock_cache(cache_dir: &Path) -> Result<File, ServerError> {
     fs::create_dir_all(cache_dir).map_err(ServerError::file("create", cache_dir))?;
     let path = cache_dir.join("install.lock");
     let file = File::create(&path).map_err(ServerError::file("create", &path))?;
@@ -180,11 +183,10 @@ impl Installer {
 
 /// What a person types to get the Temporal CLI into our cache.
 pub(super) fn temporal_command(places: &SearchPlaces) -> String {
-    let cache = places.cache_dir.display();
     if places.program(&["go"]).is_some() {
-        format!("GOBIN={cache} go install {TEMPORAL_MODULE}@{TEMPORAL_VERSION}")
+        TEMPORAL.command(places)
     } else {
-        let archive = temporal_archive();
+        let (cache, archive) = (places.cache_dir.display(), temporal_archive());
         format!("mkdir -p {cache} && curl -fsSL '{archive}' | tar -xz -C {cache} temporal")
     }
 }
@@ -194,7 +196,7 @@ fn temporal_archive() -> String {
     let platform = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let base = "https://temporal.download/cli/archive";
-    format!("{base}/{TEMPORAL_VERSION}?platform={platform}&arch={arch}")
+    format!("{base}/{}?platform={platform}&arch={arch}", TEMPORAL.version)
 }
 
 async fn install_temporal(
@@ -204,13 +206,7 @@ async fn install_temporal(
 ) -> Result<(), ServerError> {
     if let Some(go) = places.program(&["go"]) {
         progress("building the Temporal CLI with go install (about 4 minutes)");
-        let mut command = Command::new(go);
-        command.arg("install").arg(format!("{TEMPORAL_MODULE}@{TEMPORAL_VERSION}"));
-        // Nothing in it needs C (its SQLite is Go too), so it must not need a C compiler.
-        command.env("GOBIN", &places.cache_dir).env("CGO_ENABLED", "0");
-        // The module has no vendor folder and no workspace, whatever the caller's settings say.
-        command.env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
-        let Err(error) = run(TEMPORAL, command, log).await else { return Ok(()) };
+        let Err(error) = TEMPORAL.install(go, places, log).await else { return Ok(()) };
         // For example a Go that is too old and may not fetch a newer one.
         tracing::warn!(%error, "go install failed, trying the archive");
         // Who has Go is helped more by what Go said.
@@ -234,10 +230,14 @@ tar -xzf "$2/unpacking/archive" -C "$2/unpacking" temporal
 chmod 755 "$2/unpacking/temporal" && mv "$2/unpacking/temporal" "$2/temporal""#;
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", &temporal_archive()]).arg(&places.cache_dir);
-    run(TEMPORAL, command, log).await
+    run(TEMPORAL.what, command, log).await
 }
 
-async fn run(what: &'static str, mut command: Command, log: &Path) -> Result<(), ServerError> {
+pub(super) async fn run(
+    what: &'static str,
+    mut command: Command,
+    log: &Path,
+) -> Result<(), ServerError> {
     let (file, part) = Log::open(log)?;
     let errors = file.try_clone().map_err(ServerError::file("open", log))?;
     command.stdin(Stdio::null()).stdout(file).stderr(errors).kill_on_drop(true);

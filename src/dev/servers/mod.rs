@@ -13,6 +13,7 @@ mod account;
 mod error;
 mod find;
 mod folder;
+mod go;
 mod install;
 mod leftover;
 mod log;
@@ -21,6 +22,7 @@ mod ports;
 mod postgres;
 mod process;
 mod redis;
+mod stripe_mock;
 mod temporal;
 mod tool;
 
@@ -31,15 +33,16 @@ use std::time::Instant;
 
 pub use self::error::{MissingServer, MissingServers, ServerError};
 pub use self::find::SearchPlaces;
+pub use self::install::Progress;
 pub use self::own::{OwnCommand, OwnProcess};
 pub use self::postgres::Postgres;
 pub use self::redis::Redis;
+pub use self::stripe_mock::stripe_mock;
 pub use self::temporal::Temporal;
 
 use self::account::Launcher;
 use self::find::Programs;
 use self::folder::DataFolder;
-use self::install::Progress;
 use self::ports::Ports;
 
 /// Two processes that start at the same moment may choose the same port; the one that lost

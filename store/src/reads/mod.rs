@@ -1,5 +1,6 @@
 //! What the API shows: reads only, one bounded page at a time, each list newest first.
 
+pub mod billing;
 mod call_rows;
 pub mod calls;
 pub mod inbox;

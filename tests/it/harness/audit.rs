@@ -28,7 +28,8 @@ impl Counts {
         Self {
             calls: 1,
             transcripts: 1,
-            ledger_rows: 1,
+            // One of each meter.
+            ledger_rows: 3,
             ledger_minutes: minutes,
             events: 1,
             sms: 1,
@@ -64,7 +65,8 @@ impl World {
                 .await,
             ledger_minutes: self
                 .count(
-                    "select coalesce(sum(quantity), 0)::bigint from usage_ledger where call_id = $1",
+                    "select coalesce(sum(quantity), 0)::bigint from usage_ledger
+                     where call_id = $1 and meter = 'call_minutes'",
                     id,
                 )
                 .await,
@@ -135,14 +137,19 @@ impl World {
     pub(crate) async fn redis_equals_ledger(&self) {
         let organization = self.organization();
         let client = redis::Client::open(self.redis_url.as_str()).expect("a URL");
-        until("Redis shows the ledger's minutes", Duration::from_secs(20), || async {
-            let sql = "select coalesce(sum(quantity), 0)::bigint from usage_ledger
-                       where organization_id = $1";
-            let minutes: i64 = self.db.query_one(sql, &[&organization]).await.ok()?.get(0);
+        until("Redis shows what the ledger says", Duration::from_secs(20), || async {
+            let sql =
+                "select coalesce(sum(quantity) filter (where meter = 'call_minutes'), 0)::bigint,
+                         coalesce(sum(quantity) filter (where meter = 'call_seconds'), 0)::bigint,
+                         coalesce(sum(quantity) filter (where meter = 'call_cost'), 0)::bigint
+                       from usage_ledger where organization_id = $1";
+            let row = self.db.query_one(sql, &[&organization]).await.ok()?;
+            let ledger: [i64; 3] = std::array::from_fn(|meter| row.get(meter));
             let mut redis = client.get_multiplexed_async_connection().await.ok()?;
             let keys: Vec<String> = redis.keys(format!("org:{organization}:usage:*")).await.ok()?;
-            let shown: i64 = redis.hget(keys.first()?, "minutes").await.ok()?;
-            (shown == minutes).then_some(())
+            let fields = ["minutes", "seconds", "cost_micros"];
+            let shown: [i64; 3] = redis.hmget(keys.first()?, &fields).await.ok()?;
+            (shown == ledger).then_some(())
         })
         .await;
     }

@@ -29,10 +29,14 @@ const TABLES: [(&str, &str); 5] = [
              'sha256'])::text
          from call_recordings r where call_id = $1",
     ),
+    // What it says of each meter in the end, minutes first: how many revisions that took depends on
+    // when events came.
     (
         "usage_ledger",
-        "select jsonb_agg(to_jsonb(l) - array['id', 'recorded_at'] order by revision)::text
-         from usage_ledger l where call_id = $1",
+        "select jsonb_agg(to_jsonb(l) order by meter <> 'call_minutes', meter)::text
+         from (select call_id, meter, sum(quantity)::bigint as quantity,
+                 (array_agg(occurred_at order by revision desc))[1] as occurred_at
+             from usage_ledger where call_id = $1 group by call_id, meter) l",
     ),
     // The last word to customers. What was told before, live, depends on what was known then.
     (

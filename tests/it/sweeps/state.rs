@@ -47,7 +47,8 @@ impl World {
 
     /// Rows and sum of each call's minutes in the ledger.
     pub(super) async fn ledger(&self) -> BTreeMap<CallId, (i64, i64)> {
-        let sql = "select call_id, count(*), sum(quantity)::bigint from usage_ledger group by 1";
+        let sql = "select call_id, count(*), sum(quantity)::bigint from usage_ledger
+                   where meter = 'call_minutes' group by 1";
         let rows = self.db.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| (CallId(row.get(0)), (row.get(1), row.get(2)))).collect()
     }

@@ -49,8 +49,8 @@ impl World {
     /// messages did.
     async fn told_of(&self, call: &Made) -> (Vec<i64>, Vec<String>, i64) {
         let id = self.call_of(call.provider, &call.id).0;
-        let ledger =
-            "select quantity::bigint from usage_ledger where call_id = $1 order by revision";
+        let ledger = "select quantity from usage_ledger
+                      where call_id = $1 and meter = 'call_minutes' order by revision";
         let ledger = self.db.query(ledger, &[&id]).await.unwrap();
         let events = "select type from events where call_id = $1 and type like 'call.%'
                       and type <> 'call.started' order by created_at";

@@ -72,6 +72,15 @@ id! {
     DeliveryId
 }
 
+id! {
+    /// One billing period of an organization.
+    PeriodId
+}
+id! {
+    /// A share of the included minutes that was used up.
+    AlertId
+}
+
 impl CallId {
     /// The id of a provider's call within an organization.
     ///

@@ -5,6 +5,7 @@
 //! personal data. Wire names are literals and are never renamed; structs only grow, and a new field
 //! gets `#[serde(default)]`.
 
+pub mod billing;
 pub mod call;
 pub mod calls;
 pub mod delivery;
@@ -15,7 +16,10 @@ pub mod maintenance;
 pub mod merge;
 pub mod names;
 pub mod notifications;
+pub mod onboarding;
+pub mod period;
 pub mod recording;
 pub mod steps;
 pub mod sweep;
+pub mod usage;
 pub mod words;

@@ -9,10 +9,23 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::call::{CallStatus, Direction, EventKind};
+use crate::{
+    call::{CallStatus, Direction, EventKind},
+    words::words,
+};
 
 /// Longest duration that is believed, in seconds: no provider lets a call run for a day.
 pub const MAX_DURATION_SECONDS: u32 = 24 * 60 * 60;
+
+words! {
+    /// What was wrong with the duration of a call.
+    DurationFlag, "duration flag" {
+        /// It was longer than [`MAX_DURATION_SECONDS`], and was cut to that.
+        Capped = "capped",
+        /// The call ended before it began, so it counts as 0 seconds.
+        Negative = "negative",
+    }
+}
 
 /// What one stored event says of its call, in words common to all providers.
 ///
@@ -52,6 +65,8 @@ pub struct CallFacts {
     pub ended_at: Option<DateTime<Utc>>,
     /// Whole seconds, rounded up; from timestamps where the event has them.
     pub duration_seconds: Option<u32>,
+    /// What is wrong with the duration.
+    pub duration_flag: Option<DurationFlag>,
     /// The provider's own word for why it ended.
     pub ended_reason: Option<String>,
     /// What the provider charges, in US dollars.
@@ -89,6 +104,7 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallFacts {
         started_at: winner!(started_at),
         ended_at: winner!(ended_at),
         duration_seconds: winner!(duration_seconds),
+        duration_flag: None,
         ended_reason: winner!(ended_reason),
         cost_usd: winner!(cost_usd),
         summary: winner!(summary),
@@ -98,17 +114,33 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a CallEvent>) -> CallFacts {
         structured_data: winner!(structured_data),
         metadata: winner!(metadata),
     };
-    facts.duration_seconds = facts
-        .duration_seconds
-        .or_else(|| span_seconds(facts.started_at?, facts.ended_at?))
-        .map(|seconds| seconds.min(MAX_DURATION_SECONDS));
+    (facts.duration_seconds, facts.duration_flag) = fold_duration(&events, &facts);
     facts
+}
+
+/// The duration that wins, else the time from start to end; and what is wrong with it.
+fn fold_duration(events: &[&CallEvent], folded: &CallFacts) -> (Option<u32>, Option<DurationFlag>) {
+    let told = folded.duration_seconds;
+    let times = folded.started_at.zip(folded.ended_at);
+    let seconds = told.or_else(|| times.and_then(|(start, end)| span_seconds(start, end)));
+    let is_reversed = times.is_some_and(|(start, end)| end < start);
+    let flag = match seconds {
+        Some(seconds) if seconds > MAX_DURATION_SECONDS => Some(DurationFlag::Capped),
+        None | Some(0) if is_reversed => Some(DurationFlag::Negative),
+        // Whoever told this duration may have cut it.
+        _ => events
+            .iter()
+            .filter(|event| told.is_some() && event.facts.duration_seconds == told)
+            .filter_map(|event| event.facts.duration_flag)
+            .max(),
+    };
+    (seconds.map(|seconds| seconds.min(MAX_DURATION_SECONDS)), flag)
 }
 
 /// Whole seconds from `start` to `end`, rounded up; nothing where `end` lies before `start`.
 pub fn span_seconds(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<u32> {
     let millis = u64::try_from((end - start).num_milliseconds()).ok()?;
-    u32::try_from(millis.div_ceil(1000)).ok()
+    Some(u32::try_from(millis.div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
 fn rank(kind: EventKind) -> u8 {
@@ -188,25 +220,68 @@ mod tests {
         assert_eq!(fold([&ended, &started]).duration_seconds, Some(61));
     }
 
-    #[test]
-    fn an_end_before_the_start_has_no_duration_and_a_huge_one_is_capped() {
-        let at = Utc.timestamp_opt(100, 0).single().expect("in range");
-        assert_eq!(span_seconds(at, at - chrono::TimeDelta::seconds(1)), None);
+    /// What is folded of a call that was told so long, or began and ended at these seconds.
+    fn lasted(told: Option<u32>, times: Option<(i64, i64)>) -> (Option<u32>, Option<DurationFlag>) {
         let mut report = event(EventKind::Report, 0, CallStatus::Completed);
-        report.facts.duration_seconds = Some(u32::MAX);
-        assert_eq!(fold([&report]).duration_seconds, Some(MAX_DURATION_SECONDS));
+        report.facts.duration_seconds = told;
+        report.facts.started_at = times.and_then(|(start, _)| DateTime::from_timestamp(start, 0));
+        report.facts.ended_at = times.and_then(|(_, end)| DateTime::from_timestamp(end, 0));
+        let facts = fold([&report]);
+        (facts.duration_seconds, facts.duration_flag)
+    }
+
+    #[test]
+    fn a_duration_that_cannot_be_is_cut_and_flagged() {
+        const MAX: u32 = MAX_DURATION_SECONDS;
+        let capped = (Some(MAX), Some(DurationFlag::Capped));
+        assert_eq!(lasted(Some(u32::MAX), None), capped);
+        assert_eq!(lasted(Some(MAX + 1), None), capped);
+        assert_eq!(lasted(Some(MAX), None), (Some(MAX), None));
+        assert_eq!(lasted(None, Some((0, i64::from(MAX) + 1))), capped);
+        assert_eq!(lasted(None, Some((0, 400 * 366 * 86_400))), capped);
+        let negative = Some(DurationFlag::Negative);
+        assert_eq!(lasted(None, Some((100, 99))), (None, negative));
+        assert_eq!(lasted(Some(0), Some((100, 99))), (Some(0), negative));
+        assert_eq!(lasted(Some(7), Some((100, 99))), (Some(7), None), "what is told wins");
+        assert_eq!(lasted(Some(0), Some((100, 100))), (Some(0), None));
+    }
+
+    #[test]
+    fn a_row_in_place_of_its_events_keeps_their_flag_until_another_duration_wins() {
+        let mut row = event(EventKind::Report, 0, CallStatus::Completed);
+        row.facts.duration_seconds = Some(MAX_DURATION_SECONDS);
+        row.facts.duration_flag = Some(DurationFlag::Capped);
+        let mut report = event(EventKind::Report, 1, CallStatus::Completed);
+        assert_eq!(fold([&report, &row]).duration_flag, Some(DurationFlag::Capped));
+        report.facts.duration_seconds = Some(61);
+        assert_eq!(fold([&report, &row]).duration_flag, None);
     }
 
     fn any_event() -> impl Strategy<Value = CallEvent> {
         let kinds = prop::sample::select(EventKind::ALL);
         let statuses = prop::option::of(prop::sample::select(CallStatus::ALL));
         let text = prop::option::of("[ab]{0,2}");
-        (kinds, 0_i64..3, statuses, text.clone(), text, prop::option::of(0_u32..99)).prop_map(
-            |(kind, second, status, from_number, transcript, duration_seconds)| {
-                let mut event = event(kind, second, CallStatus::Queued);
-                event.facts =
-                    CallFacts { status, from_number, transcript, duration_seconds, ..event.facts };
-                event
+        let seconds = prop_oneof![0_u32..3, MAX_DURATION_SECONDS - 1..MAX_DURATION_SECONDS + 3];
+        let flag = prop::option::of(prop::sample::select(DurationFlag::ALL));
+        let time = || prop::option::of(0_i64..200_000);
+        let times = (prop::option::of(seconds), flag, time(), time());
+        (kinds, 0_i64..3, statuses, text.clone(), text, times).prop_map(
+            |(kind, second, status, from_number, transcript, times)| {
+                let (duration_seconds, duration_flag, started, ended) = times;
+                let at = |second: i64| DateTime::from_timestamp(second, 0);
+                CallEvent {
+                    facts: CallFacts {
+                        status,
+                        from_number,
+                        transcript,
+                        started_at: started.and_then(at),
+                        ended_at: ended.and_then(at),
+                        duration_seconds,
+                        duration_flag,
+                        ..CallFacts::default()
+                    },
+                    ..event(kind, second, CallStatus::Queued)
+                }
             },
         )
     }

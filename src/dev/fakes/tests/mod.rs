@@ -8,6 +8,7 @@ mod log;
 mod planted;
 mod providers;
 mod scripts;
+mod stripe;
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 

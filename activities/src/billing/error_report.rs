@@ -1,0 +1,49 @@
+//! `billing.read_error_report`: what Stripe took and could not bill after all.
+
+use contract::{billing::ErrorReportRead, failure::UNAVAILABLE};
+use store::billing;
+use temporalio_sdk::activities::ActivityError;
+
+use super::{BillingActivities, report::again};
+use crate::failure::{failure, of_store_until_done};
+
+pub(super) async fn read(
+    room: &BillingActivities,
+    event_id: &str,
+) -> Result<ErrorReportRead, ActivityError> {
+    let Some(stripe) = &room.stripe else { return Err(again("Stripe is not configured")) };
+    // Stripe tells of it once: what is refused is asked for again until a person has mended it.
+    let report = stripe
+        .meter_error_report(event_id)
+        .await
+        .map_err(|error| failure(UNAVAILABLE, error.to_string(), true, error.retry_after()))?;
+    let Some(report) = report else {
+        tracing::warn!("Stripe does not know an error report that it told of");
+        return Ok(ErrorReportRead::default());
+    };
+    let (mut rejected, mut strangers) = (0_u32, 0_u32);
+    for (code, identifier) in &report.samples {
+        let is_ours = match identifier {
+            Some(identifier) => {
+                billing::reject_by_identifier(&room.db, identifier, code, room.clock.now())
+                    .await
+                    .map_err(|error| of_store_until_done(&error))?
+            }
+            None => None,
+        };
+        match is_ours {
+            Some(is_new) => rejected += u32::from(is_new),
+            None => strangers += 1,
+        }
+    }
+    if rejected > 0 {
+        tracing::error!(rejected, "Stripe could not bill reports of usage that it had taken");
+        metrics::counter!("postcall_billing_reports_total", "fate" => "rejected-later")
+            .increment(rejected.into());
+    }
+    if strangers > 0 || report.errors as usize > report.samples.len() {
+        let errors = report.errors;
+        tracing::error!(errors, strangers, "an error report of Stripe tells of unknown usage");
+    }
+    Ok(ErrorReportRead { errors: report.errors, rejected })
+}

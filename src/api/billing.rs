@@ -1,0 +1,292 @@
+//! `/v1/billing`: the preview, periods and the history of billing.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
+use contract::ids::PeriodId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::reads::{Place, billing as reads};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    ApiState,
+    auth::{Caller, Scope},
+    csv::csv,
+    cursor,
+    extract::{Parameters, limit},
+    problem::Problem,
+    timestamp::Timestamp,
+    usage::Format,
+};
+
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 250;
+
+/// The routes of billing.
+pub(super) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(periods)).routes(routes!(events))
+}
+
+/// Which periods.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PeriodsQuery {
+    /// Periods in a page.
+    #[param(minimum = 1, maximum = 250, default = 50)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `json` or `csv`; the latter has no cursor, so ask for as many as there are.
+    #[serde(default)]
+    format: Format,
+}
+
+/// Which lines of the history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BillingEventsQuery {
+    /// Only those about this period.
+    period_id: Option<Uuid>,
+    /// Lines in a page.
+    #[param(minimum = 1, maximum = 250, default = 50)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before, with the same filter.
+    cursor: Option<String>,
+}
+
+/// A page of billing periods, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PeriodsPage {
+    /// The periods.
+    data: Vec<BillingPeriod>,
+    /// Where the next page begins; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A billing period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BillingPeriod {
+    /// Its id.
+    #[schema(value_type = Uuid)]
+    id: PeriodId,
+    /// First instant.
+    period_start: Timestamp,
+    /// First instant after it.
+    period_end: Timestamp,
+    /// `open`; `closing`, it is over and being billed; `closed`, it never changes again.
+    #[schema(example = "closed")]
+    status: String,
+    /// When it was frozen: later usage is an adjustment in the open period.
+    watermark: Option<Timestamp>,
+    /// When it was closed.
+    closed_at: Option<Timestamp>,
+    /// Minutes that the plan included.
+    #[schema(minimum = 0, example = 1000)]
+    included_minutes: i64,
+    /// Minutes that the period before was owed, 0 or less.
+    #[schema(maximum = 0, example = 0)]
+    carried_minutes: i64,
+    /// Minutes on its ledger; so far, while it is open.
+    #[schema(example = 1042)]
+    used_minutes: i64,
+    /// Minutes that are billed; null until it is frozen.
+    #[schema(minimum = 0, example = 42)]
+    overage_minutes: Option<i64>,
+    /// Price of such a minute in US dollars, a decimal number.
+    #[schema(example = "0.12")]
+    overage_price_usd: String,
+    /// `soft` or `hard`.
+    #[schema(example = "soft")]
+    usage_limit: &'static str,
+    /// What Stripe was told; null where there was nothing to tell, or nobody to tell it to.
+    report: Option<StripeReport>,
+}
+
+/// What Stripe was told of a period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StripeReport {
+    /// Identifier of the meter event.
+    identifier: String,
+    /// Minutes.
+    #[schema(minimum = 0, example = 42)]
+    quantity: i64,
+    /// `pending`, `sending`, `unknown`, `accepted` or `rejected`.
+    #[schema(example = "accepted")]
+    state: String,
+    /// Why it was rejected.
+    error: Option<String>,
+    /// When it was settled.
+    settled_at: Option<Timestamp>,
+}
+
+/// A page of the history of billing, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BillingEventsPage {
+    /// The lines.
+    data: Vec<BillingEvent>,
+    /// Where the next page begins; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A line of the history of billing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BillingEvent {
+    /// Its id.
+    id: Uuid,
+    /// The period that it is about.
+    #[schema(value_type = Option<Uuid>)]
+    period_id: Option<PeriodId>,
+    /// What happened.
+    #[schema(example = "period.closed")]
+    event: String,
+    /// Numbers and states.
+    #[schema(value_type = Object)]
+    details: Value,
+    /// When.
+    created_at: Timestamp,
+}
+
+/// Where a page ended.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    #[serde(with = "ts_microseconds")]
+    at: DateTime<Utc>,
+    id: Uuid,
+}
+
+fn begin(api: &ApiState, list: &str, cursor: Option<&str>) -> Result<Place, Problem> {
+    // A period may begin at most a moment from now, by the database's clock.
+    let newest = || Place::before(Utc::now() + TimeDelta::days(1));
+    let Some(text) = cursor else { return Ok(newest()) };
+    let position: Position = cursor::open(&api.cursor_key, list, text)?;
+    Ok(Place { at: position.at, id: position.id })
+}
+
+/// List billing periods
+#[utoipa::path(get, path = "/v1/billing/periods", tag = "billing", params(PeriodsQuery), responses(
+    (status = 200, description = "A page of periods", content(
+        (PeriodsPage = "application/json"), (String = "text/csv"))),
+    (status = 400, response = Problem)))]
+async fn periods(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Parameters(asked): Parameters<PeriodsQuery>,
+) -> Result<Response, Problem> {
+    let organization = caller.may(Scope::ReadUsage)?;
+    let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let list = format!("billing periods {organization}");
+    let after = begin(&api, &list, asked.cursor.as_deref())?;
+    let page = reads::periods(&api.db, organization, after, limit).await?;
+    let last = page.items.last().filter(|_| page.more);
+    let next_cursor = last.and_then(|last| {
+        let position = Position { at: last.span.start, id: last.id.0 };
+        cursor::seal(&api.cursor_key, &list, &position)
+    });
+    let data: Vec<BillingPeriod> = page.items.into_iter().map(BillingPeriod::from).collect();
+    Ok(match asked.format {
+        Format::Json => Json(PeriodsPage { data, next_cursor }).into_response(),
+        Format::Csv => csv("billing-periods.csv", COLUMNS, data.iter().map(BillingPeriod::cells)),
+    })
+}
+
+/// List the history of billing
+#[utoipa::path(get, path = "/v1/billing/events", tag = "billing", params(BillingEventsQuery),
+    responses((status = 200, description = "A page of the history", body = BillingEventsPage),
+    (status = 400, response = Problem)))]
+async fn events(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Parameters(asked): Parameters<BillingEventsQuery>,
+) -> Result<Json<BillingEventsPage>, Problem> {
+    let organization = caller.may(Scope::ReadUsage)?;
+    let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let list = format!("billing events {organization} {:?}", asked.period_id);
+    let after = begin(&api, &list, asked.cursor.as_deref())?;
+    let period = asked.period_id.map(PeriodId);
+    let page = reads::events(&api.db, organization, period, after, limit).await?;
+    let last = page.items.last().filter(|_| page.more);
+    let next_cursor = last.and_then(|last| {
+        cursor::seal(&api.cursor_key, &list, &Position { at: last.created_at, id: last.id })
+    });
+    let data = page.items.into_iter().map(BillingEvent::from).collect();
+    Ok(Json(BillingEventsPage { data, next_cursor }))
+}
+
+const COLUMNS: &[&str] = &[
+    "period_start",
+    "period_end",
+    "status",
+    "included_minutes",
+    "carried_minutes",
+    "used_minutes",
+    "overage_minutes",
+    "overage_price_usd",
+    "report_state",
+    "report_identifier",
+];
+
+impl BillingPeriod {
+    fn cells(&self) -> Vec<String> {
+        let report = |field: fn(&StripeReport) -> &String| {
+            self.report.as_ref().map(field).cloned().unwrap_or_default()
+        };
+        vec![
+            store::events::timestamp(self.period_start.0),
+            store::events::timestamp(self.period_end.0),
+            self.status.clone(),
+            self.included_minutes.to_string(),
+            self.carried_minutes.to_string(),
+            self.used_minutes.to_string(),
+            self.overage_minutes.map(|minutes| minutes.to_string()).unwrap_or_default(),
+            self.overage_price_usd.clone(),
+            report(|report| &report.state),
+            report(|report| &report.identifier),
+        ]
+    }
+}
+
+impl From<reads::PeriodRow> for BillingPeriod {
+    fn from(period: reads::PeriodRow) -> Self {
+        Self {
+            id: period.id,
+            period_start: Timestamp(period.span.start),
+            period_end: Timestamp(period.span.end),
+            status: period.status,
+            watermark: period.watermark.map(Timestamp),
+            closed_at: period.closed_at.map(Timestamp),
+            included_minutes: period.included_minutes,
+            carried_minutes: period.carried_minutes,
+            used_minutes: period.used_minutes,
+            overage_minutes: period.overage_minutes,
+            overage_price_usd: period.overage_price.normalize().to_string(),
+            usage_limit: period.usage_limit.as_str(),
+            report: period.report.map(|report| StripeReport {
+                identifier: report.identifier,
+                quantity: report.quantity,
+                state: report.state,
+                error: report.error,
+                settled_at: report.settled_at.map(Timestamp),
+            }),
+        }
+    }
+}
+
+impl From<reads::BillingEventRow> for BillingEvent {
+    fn from(line: reads::BillingEventRow) -> Self {
+        Self {
+            id: line.id,
+            period_id: line.period_id,
+            event: line.event,
+            details: line.details,
+            created_at: Timestamp(line.created_at),
+        }
+    }
+}

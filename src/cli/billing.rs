@@ -1,0 +1,98 @@
+//! `postcall billing`: what is billed, was billed and will be.
+
+use clap::{Args, Subcommand};
+use contract::ids::PeriodId;
+
+use super::{Failed, Format, output, target::TargetArgs};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BillingCommand {
+    /// Show what would be billed if the period ended now.
+    Preview(ShowArgs),
+    /// List billing periods, newest first.
+    Periods(PeriodsArgs),
+    /// List what happened, newest first.
+    Events(EventsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PeriodsArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// At most so many, 1 to 250.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Print comma-separated values instead.
+    #[arg(long, conflicts_with = "output")]
+    csv: bool,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Only those about this period.
+    #[arg(long)]
+    period: Option<PeriodId>,
+    /// At most so many, 1 to 250.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+}
+
+pub(super) async fn run(command: BillingCommand) -> Result<(), Failed> {
+    match command {
+        BillingCommand::Preview(args) => {
+            let preview = args.target.api()?.get("/v1/billing/preview", &[]).await?;
+            output::object(args.output, &preview);
+            Ok(())
+        }
+        BillingCommand::Periods(args) => periods(&args).await,
+        BillingCommand::Events(args) => events(&args).await,
+    }
+}
+
+async fn periods(args: &PeriodsArgs) -> Result<(), Failed> {
+    let mut query = vec![("limit", args.limit.to_string())];
+    let api = args.target.api()?;
+    if args.csv {
+        query.push(("format", "csv".to_owned()));
+        output::text(&api.get_text("/v1/billing/periods", &query).await?);
+        return Ok(());
+    }
+    let page = api.get("/v1/billing/periods", &query).await?;
+    let periods = page["data"].as_array().cloned().unwrap_or_default();
+    let columns =
+        ["id", "period_start", "period_end", "status", "used_minutes", "overage_minutes", "report"];
+    output::rows(args.output, &columns, &periods);
+    if page["next_cursor"].is_string() {
+        eprintln!("there are more; raise --limit");
+    }
+    Ok(())
+}
+
+async fn events(args: &EventsArgs) -> Result<(), Failed> {
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.period.map(|period| ("period_id", period.to_string())));
+    let page = args.target.api()?.get("/v1/billing/events", &query).await?;
+    let events = page["data"].as_array().cloned().unwrap_or_default();
+    output::rows(args.output, &["created_at", "event", "period_id", "details"], &events);
+    if page["next_cursor"].is_string() {
+        eprintln!("there are more; narrow with --period, or raise --limit");
+    }
+    Ok(())
+}

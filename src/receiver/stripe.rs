@@ -1,0 +1,173 @@
+//! `POST /stripe`: every webhook of Stripe, snapshot events and thin ones.
+//!
+//! There is no spool behind it: Stripe repeats for three days what is not answered with a 2xx.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use chrono::{DateTime, Utc};
+use providers::stripe::{self, Meaning};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use store::{
+    Database, StoreError,
+    stripe_events::{self, Content, Customer, Invoice, StripeEvent, Subscription, Taken},
+};
+use tokio::time::timeout;
+
+use super::{
+    Receiver,
+    request::{TIMEOUT, measure, read_body, refuse},
+    unavailable,
+};
+use crate::http_server::PeerAddress;
+
+const PROVIDER: &str = "stripe";
+const SIGNATURE: &str = "stripe-signature";
+/// Longest body, in bytes. An invoice carries its first ten lines: some 20 KB.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// What the receiver of Stripe's events needs.
+#[derive(Clone)]
+pub(super) struct Stripe {
+    db: Database,
+    secrets: Arc<[SecretString]>,
+}
+
+impl Stripe {
+    pub(super) fn new(db: Database, secrets: Vec<SecretString>) -> Self {
+        // Whoever signs with nothing knows no secret.
+        let is_secret = |secret: &SecretString| !secret.expose_secret().is_empty();
+        let secrets: Arc<[SecretString]> = secrets.into_iter().filter(is_secret).collect();
+        if secrets.is_empty() {
+            tracing::warn!("POST /stripe refuses everything: STRIPE_WEBHOOK_SECRET is not set");
+        }
+        Self { db, secrets }
+    }
+
+    /// Stores an event and does what follows from it.
+    async fn take(&self, body: &[u8], now: DateTime<Utc>) -> Result<Taken, StoreError> {
+        let event = match stripe::read(body) {
+            Ok(read) => known(read),
+            Err(error) => unreadable(body, now, error.to_string()),
+        };
+        match stripe_events::take(&self.db, &event, body, now).await {
+            // It is signed, and would be refused again for three days.
+            Err(error) if !error.can_retry() => {
+                tracing::error!(%error, event = event.id, "an event of Stripe is parked");
+                let event = unreadable(body, now, error.operation_failed());
+                stripe_events::take(&self.db, &event, body, now).await
+            }
+            taken => taken,
+        }
+    }
+}
+
+pub(super) fn router() -> Router<Receiver> {
+    Router::new().route("/stripe", post(webhook))
+}
+
+async fn webhook(State(receiver): State<Receiver>, request: Request) -> Response {
+    let started = Instant::now();
+    let response = match timeout(TIMEOUT, accept(&receiver, request)).await {
+        Ok(Ok(response) | Err(response)) => response,
+        Err(_) => unavailable(),
+    };
+    measure(PROVIDER, &response, started);
+    response
+}
+
+async fn accept(receiver: &Receiver, request: Request) -> Result<Response, Response> {
+    let (parts, body) = request.into_parts();
+    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+    let forged = || refuse(receiver, address);
+    let Stripe { secrets, .. } = &receiver.stripe;
+    let Some(signature) = sole_signature(&parts.headers) else { return Err(forged()) };
+    if secrets.is_empty() {
+        return Err(forged());
+    }
+    let held = read_body(receiver, body, MAX_BODY).await?;
+    let now = Utc::now();
+    if !stripe::is_signed(signature, &held.bytes, secrets, now) {
+        return Err(forged());
+    }
+    let taken = receiver.stripe.take(&held.bytes, now).await.map_err(|error| {
+        tracing::error!(%error, "an event of Stripe could not be kept");
+        unavailable()
+    })?;
+    if taken == Taken::Conflict {
+        tracing::warn!("an event of Stripe came again with another body; the first stays");
+    }
+    metrics::counter!("postcall_stripe_events_total", "outcome" => outcome(taken)).increment(1);
+    Ok(StatusCode::OK.into_response())
+}
+
+/// The header, if there is exactly one: of two, one may be somebody else's.
+fn sole_signature(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(SIGNATURE).iter();
+    let signature = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(signature)
+}
+
+fn unreadable(body: &[u8], now: DateTime<Utc>, reason: String) -> StripeEvent {
+    StripeEvent {
+        id: format!("unreadable/{}", hex::encode(Sha256::digest(body))),
+        event_type: "unreadable".to_owned(),
+        created: now,
+        content: Content::Unreadable { reason },
+    }
+}
+
+/// An event in the words of the store.
+fn known(event: stripe::StripeEvent) -> StripeEvent {
+    let content = match event.meaning {
+        Meaning::Subscription(read) => Content::Subscription(subscription(read)),
+        Meaning::Invoice(read) => Content::Invoice(invoice(read)),
+        Meaning::Customer { customer, organization_id } => {
+            Content::Customer(Customer { id: customer, organization_id })
+        }
+        Meaning::MeterError => Content::MeterError,
+        Meaning::Other { customer } => Content::Other { customer },
+    };
+    StripeEvent { id: event.id, event_type: event.event_type, created: event.created, content }
+}
+
+fn subscription(read: stripe::Subscription) -> Subscription {
+    Subscription {
+        id: read.id,
+        customer: read.customer,
+        organization_id: read.organization_id,
+        status: read.status,
+        current_period_start: read.current_period_start,
+        current_period_end: read.current_period_end,
+        billing_cycle_anchor: read.billing_cycle_anchor,
+        cancel_at_period_end: read.cancel_at_period_end,
+    }
+}
+
+fn invoice(read: stripe::Invoice) -> Invoice {
+    Invoice {
+        id: read.id,
+        customer: read.customer,
+        subscription: read.subscription,
+        status: read.status,
+        amount_due: read.amount_due,
+        amount_paid: read.amount_paid,
+        currency: read.currency,
+    }
+}
+
+const fn outcome(taken: Taken) -> &'static str {
+    match taken {
+        Taken::New => "new",
+        Taken::Duplicate => "duplicate",
+        Taken::Conflict => "conflict",
+        Taken::Parked => "parked",
+    }
+}

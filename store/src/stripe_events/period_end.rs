@@ -1,0 +1,116 @@
+//! The open period ends where Stripe's does.
+
+use chrono::{DateTime, Utc};
+use contract::{
+    billing::ClosePeriod,
+    ids::PeriodId,
+    names,
+    period::{self, Span},
+};
+use serde_json::json;
+use sqlx::query;
+
+use super::{owner::Owner, subscriptions::Leading};
+use crate::{
+    StoreError,
+    database::Tx,
+    error::During,
+    starts::{self, StartKind},
+};
+
+/// A period whose end was moved.
+pub(super) struct Moved {
+    pub(super) period_id: PeriodId,
+    pub(super) was: DateTime<Utc>,
+    pub(super) is: DateTime<Utc>,
+}
+
+/// Gives the open period the end that the subscription calls for, and asks for its close where that is
+/// over. Usage that it took stays in it.
+pub(super) async fn follow(
+    tx: &mut Tx,
+    owner: &Owner,
+    leading: &Leading,
+    now: DateTime<Utc>,
+) -> Result<Option<Moved>, StoreError> {
+    const OPERATION: &str = "stripe_events.period_end";
+    let organization_id = owner.organization_id;
+    let (Some(span), Some(anchor_day)) = (leading.span, leading.anchor_day) else {
+        return Ok(None);
+    };
+    // Whoever writes usage to it holds it FOR SHARE.
+    let open = query!(
+        "select id, period_start, period_end from billing_periods
+         where organization_id = $1 and status = 'open' for update",
+        organization_id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during(OPERATION)?;
+    let Some(open) = open else { return Ok(None) };
+    let end = end_of(open.period_start, span, anchor_day, &owner.timezone);
+    let period_id = PeriodId(open.id);
+    if end != open.period_end {
+        query!("update billing_periods set period_end = $2 where id = $1", open.id, end)
+            .execute(&mut **tx)
+            .await
+            .during(OPERATION)?;
+    }
+    if end <= now {
+        let input = json!(ClosePeriod { organization_id, period_id, timing: Default::default() });
+        let workflow_id = names::billing_workflow_id(organization_id, open.period_start);
+        starts::request(tx, organization_id, StartKind::BillingCycle, &workflow_id, input).await?;
+    }
+    Ok((end != open.period_end).then_some(Moved { period_id, was: open.period_end, is: end }))
+}
+
+/// Where a period that began at `start` ends: with Stripe's period if it began in that, at the
+/// beginning of Stripe's if that comes next, else at the anchor day.
+fn end_of(start: DateTime<Utc>, stripe: Span, anchor_day: u32, timezone: &str) -> DateTime<Utc> {
+    let zone = period::zone_or_utc(timezone);
+    if stripe.start <= start && start < stripe.end {
+        return stripe.end;
+    }
+    let anchored = period::period_after(start, anchor_day, zone).end;
+    // Stripe's periods begin at an hour of the anchor day: a midnight before it would leave a period of
+    // some hours, with all its included minutes.
+    let is_next = period::local_date(stripe.start, zone) <= period::local_date(anchored, zone);
+    if start < stripe.start && is_next { stripe.start } else { anchored }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn ends(start: &str, stripe: [&str; 2], anchor_day: u32, zone: &str) -> String {
+        let stripe = Span { start: utc(stripe[0]), end: utc(stripe[1]) };
+        let end = end_of(utc(start), stripe, anchor_day, zone);
+        end.format("%Y-%m-%dT%H:%MZ").to_string()
+    }
+
+    #[test]
+    fn a_period_ends_where_stripes_begins_or_ends() {
+        let stripe = ["2026-11-20T15:00:00Z", "2026-12-20T15:00:00Z"];
+        let end = |start| ends(start, stripe, 20, "UTC");
+        assert_eq!(end("2026-11-01T00:00:00Z"), "2026-11-20T15:00Z", "cut");
+        assert_eq!(end("2026-11-20T15:00:00Z"), "2026-12-20T15:00Z", "the same period");
+        assert_eq!(end("2026-12-01T00:00:00Z"), "2026-12-20T15:00Z", "it began inside");
+        assert_eq!(end("2026-12-20T15:00:00Z"), "2027-01-20T00:00Z", "the next is not known yet");
+        assert_eq!(end("2026-08-05T00:00:00Z"), "2026-08-20T00:00Z", "far ahead");
+        assert_eq!(end("2026-10-20T00:00:00Z"), "2026-11-20T15:00Z", "the anchor's day, its hour");
+    }
+
+    #[test]
+    fn the_anchors_day_is_the_organizations() {
+        // 15:00 UTC is midnight in Tokyo: the 21st there.
+        let stripe = ["2026-11-20T15:00:00Z", "2026-12-20T15:00:00Z"];
+        assert_eq!(ends("2026-10-20T15:00:00Z", stripe, 21, "Asia/Tokyo"), "2026-11-20T15:00Z");
+        let late = ["2026-11-30T23:30:00Z", "2026-12-30T23:30:00Z"];
+        assert_eq!(ends("2026-11-01T05:00:00Z", late, 30, "America/New_York"), "2026-11-30T23:30Z");
+    }
+}
