@@ -74,7 +74,7 @@ pub(crate) async fn send(
     let mut told = UsageTold::default();
     for result in results {
         match result? {
-            Sent::Sent => told.sent += 1,
+            Sent::Accepted => told.sent += 1,
             Sent::Refused | Sent::Unknown | Sent::NotConfigured => told.failed += 1,
         }
     }

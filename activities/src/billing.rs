@@ -63,7 +63,7 @@ impl BillingActivities {
         ctx: ActivityContext,
         input: ClosePeriod,
     ) -> Result<UsageReported, ActivityError> {
-        beating(&ctx, report::report(&self, input)).await
+        beating(&ctx, self.tell_stripe(input)).await
     }
 
     /// Writes the close down, and sets the counters of the new period.
@@ -136,6 +136,14 @@ impl BillingActivities {
 }
 
 impl BillingActivities {
+    /// The effect of `billing.report`, for callers that are no activity.
+    ///
+    /// # Errors
+    /// When it has to be tried again, or cannot be done.
+    pub async fn tell_stripe(&self, input: ClosePeriod) -> Result<UsageReported, ActivityError> {
+        report::report(self, input).await
+    }
+
     /// The closed period's last word, and the periods that take usage now.
     async fn project(&self, period: ClosePeriod) -> Result<(), StoreError> {
         let ClosePeriod { organization_id, period_id, .. } = period;

@@ -50,11 +50,11 @@ pub(crate) struct Postbox<'a> {
     pub(crate) points: [&'static str; 2],
 }
 
-/// What became of an email. Everything but `Sent` is final too.
+/// What became of an email. Each is final but the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// It was sent, now or before.
-    Sent,
+    Accepted,
     /// It was refused for good.
     Refused,
     /// It may have been sent, and its key is forgotten.
@@ -73,7 +73,7 @@ pub(crate) async fn send(postbox: Postbox<'_>, mail: Mail<'_>) -> Result<Sent, A
     let claim = mail::claim(db, sealer, &mail, now).await.map_err(|e| of_store_until_done(&e))?;
     let claim = match claim {
         Claimed::Open(claim) => claim,
-        Claimed::Sent => return Ok(Sent::Sent),
+        Claimed::Sent => return Ok(Sent::Accepted),
         Claimed::Refused => return Ok(Sent::Refused),
         Claimed::Unknown => return Ok(Sent::Unknown),
     };
@@ -88,7 +88,7 @@ pub(crate) async fn send(postbox: Postbox<'_>, mail: Mail<'_>) -> Result<Sent, A
     faults.point(posted).await?;
     let text = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let (outcome, result) = match &answer {
-        Ok(id) => (Outcome::Sent(id), Ok(Sent::Sent)),
+        Ok(id) => (Outcome::Sent(id), Ok(Sent::Accepted)),
         Err(error) => judge(error, &text),
     };
     mail::settle(db, &claim, outcome, now).await.map_err(|e| of_store_until_done(&e))?;

@@ -141,7 +141,7 @@ impl OnboardingActivities {
                 message: &message,
             };
             match mail::send(postbox, mail).await {
-                Ok(Sent::Sent) => note = None,
+                Ok(Sent::Accepted) => note = None,
                 Ok(Sent::NotConfigured) => note = Some("no RESEND_API_KEY"),
                 Ok(Sent::Refused) => note = note.and(Some("the email was refused")),
                 Ok(Sent::Unknown) => note = note.and(Some("the email may have been sent")),

@@ -146,7 +146,7 @@ async fn reconcile(
         }
     })?;
     let look = Look { from, to, now, all: asked.all };
-    let found = books::of_organization(&api.db, None, organization, look).await?;
+    let found = books::without_counters(&api.db, organization, look).await?;
     Ok(Json(Reconciliation {
         from,
         to,

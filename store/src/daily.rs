@@ -1,7 +1,7 @@
 //! Days of usage, added up from the calls and replaced as a whole.
 //!
-//! A page of organizations is one transaction and one pass over the calls; days that something touched
-//! after they were over take a pass of their own, for the organizations that they are days of.
+//! A page of organizations is one transaction, and one pass over the calls of its days. Days that
+//! something touched after they were over take passes of their own, for those whose days they are.
 
 pub mod generated;
 pub mod plan;
@@ -26,17 +26,21 @@ use crate::{
 };
 
 /// Organizations of a page. Each page is one pass over the calls of its days, whosever they are, so
-/// larger ones are faster in all; this many take 300 MB of Postgres for a month.
+/// larger ones are faster in all.
 pub const PAGE: i64 = 10_000;
+
+/// Days that one statement adds up, so that what it keeps in memory has a bound, whatever the range: it
+/// is in the order of days that calls are stored, and a week of them is read without the others.
+const DAYS_AT_ONCE: u32 = 7;
 
 /// Touched days taken up by one page, the longest waiting first; the next run takes the others.
 const MOST_TOUCHED: i64 = 100_000;
 
-/// `work_mem`: ten thousand organizations' days of a month, by assistant, are added up in 250 MB, and
-/// hashing may take twice this; more goes to disk. Compiling the expressions takes longer than it saves
-/// on a day. Runs at once would replace each other's rows by older ones: one waits for the other, and
-/// less long than its activity's attempt may take.
-const PREPARE: &str = "set local work_mem = '128MB'; set local jit = off;
+/// `work_mem`: a week of ten thousand organizations, by assistant, is added up in 70 MB, and hashing may
+/// take twice this; more goes to disk. Compiling the expressions takes longer than it saves. Runs at
+/// once would replace each other's rows by older ones: one waits for the other, and less long than its
+/// activity's attempt may take.
+const PREPARE: &str = "set local work_mem = '64MB'; set local jit = off;
     set local lock_timeout = '5min';
     select pg_advisory_xact_lock(hashtext('postcall.aggregation'));
     set local lock_timeout to default";
@@ -67,7 +71,7 @@ pub async fn aggregate_page(
     let further = further_days(&touched, |organization, day| {
         page.zones.get(&organization).map(|zone| (zone.as_str(), slices::holds(days, zone, day)))
     });
-    for slices in page.slices(days).into_iter().chain(further) {
+    for slices in page.slices(days).chain(further) {
         let changed = recompute(&mut tx, &slices, now).await?;
         aggregated = aggregated.and(changed);
     }
@@ -75,14 +79,14 @@ pub async fn aggregate_page(
     aggregated.alerts = alerts::check(&mut tx, &organizations).await?;
     settle(&mut tx, &touched).await?;
     commit(tx, OPERATION).await?;
-    let is_last = i64::try_from(organizations.len()).is_ok_and(|found| found < limit);
-    let next = if is_last { None } else { organizations.last().copied() };
+    let next = if page.has_more { organizations.last().copied() } else { None };
     Ok(PageAggregated { aggregated, next })
 }
 
 /// Organizations and the names of their zones, which need not be zones.
 struct Page {
     zones: BTreeMap<OrganizationId, String>,
+    has_more: bool,
 }
 
 impl Page {
@@ -95,13 +99,15 @@ impl Page {
             "select id, timezone from organizations
              where deleted_at is null and id > $1 order by id limit $2",
             after.map_or(Uuid::nil(), Uuid::from),
-            limit,
+            limit.saturating_add(1),
         )
         .fetch_all(&mut **tx)
         .await
         .during("daily.organizations")?;
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let has_more = rows.len() > limit;
         let zones = rows.into_iter().map(|row| (OrganizationId(row.id), row.timezone));
-        Ok(Self { zones: zones.collect() })
+        Ok(Self { zones: zones.take(limit).collect(), has_more })
     }
 
     fn ids(&self) -> Vec<Uuid> {
@@ -113,14 +119,20 @@ impl Page {
         let mut unknown = self.zones.iter().filter(is_unknown);
         let Some((first, _)) = unknown.next() else { return 0 };
         let unknown = count(unknown.count()).saturating_add(1);
-        let text = "organizations with a time zone that nobody knows; theirs are days of UTC";
-        tracing::warn!(unknown, organization_id = %first, text);
+        tracing::warn!(
+            unknown,
+            organization_id = %first,
+            "organizations with a time zone that nobody knows; theirs are days of UTC"
+        );
         unknown
     }
 
-    fn slices(&self, days: Days) -> Option<Slices> {
-        Slices::new(self.ids(), self.zones.values().map(String::as_str), |zone| {
-            slices::days_in(days, zone)
+    /// The days in pieces, each for one statement.
+    fn slices(&self, days: Days) -> impl Iterator<Item = Slices> + '_ {
+        slices::pieces(days, DAYS_AT_ONCE).into_iter().filter_map(|days| {
+            Slices::new(self.ids(), self.zones.values().map(String::as_str), |zone| {
+                slices::days_in(days, zone)
+            })
         })
     }
 
@@ -151,8 +163,8 @@ struct Touched {
     version: String,
 }
 
-/// The touched days that are not aggregated anyway: each run of days that follow upon each other, with
-/// the organizations that have one in it. `place` gives an organization's zone, and whether a day is
+/// The touched days that are not aggregated anyway: each run of days that follow upon each other, as many
+/// as one statement takes, with the organizations that have one in it. `place` gives an organization's zone, and whether a day is
 /// among those that are aggregated.
 fn further_days<'a>(
     touched: &[Touched],
@@ -167,7 +179,9 @@ fn further_days<'a>(
     let mut runs: Vec<(NaiveDate, NaiveDate, BTreeMap<OrganizationId, &'a str>)> = Vec::new();
     for (date, organizations) in dates {
         match runs.last_mut() {
-            Some((_, last, all)) if last.succ_opt() == Some(date) => {
+            Some((first, last, all))
+                if last.succ_opt() == Some(date) && slices::fits(*first, date, DAYS_AT_ONCE) =>
+            {
                 *last = date;
                 all.extend(organizations);
             }

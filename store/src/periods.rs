@@ -1,6 +1,7 @@
 //! Billing periods: one is open, those before it close once.
 
 mod calendar;
+mod row;
 
 use chrono::{DateTime, Utc};
 use contract::{
@@ -14,13 +15,8 @@ use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use self::calendar::Calendar;
-use crate::{
-    StoreError, billing,
-    calls::word,
-    database::Tx,
-    error::{During, Problem},
-    events::timestamp,
-};
+pub(crate) use self::row::{Row, row};
+use crate::{StoreError, billing, database::Tx, error::During, events::timestamp};
 
 /// Where a period stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,46 +50,6 @@ pub struct Period {
     pub usage_limit: UsageLimit,
     /// What the period before was owed, 0 or less.
     pub carried_minutes: i64,
-}
-
-/// A row of `billing_periods`, by the names of its columns.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) id: Uuid,
-    pub(crate) organization_id: Uuid,
-    pub(crate) period_start: DateTime<Utc>,
-    pub(crate) period_end: DateTime<Utc>,
-    pub(crate) status: String,
-    pub(crate) watermark: Option<DateTime<Utc>>,
-    pub(crate) included_minutes: i32,
-    pub(crate) overage_price: Decimal,
-    pub(crate) usage_limit: String,
-    pub(crate) carried_minutes: i64,
-}
-
-/// Reads a row.
-pub(crate) fn row(row: Row) -> Result<Period, StoreError> {
-    const OPERATION: &str = "periods.row";
-    let status = match row.status.as_str() {
-        "open" => PeriodStatus::Open,
-        "closing" => PeriodStatus::Closing,
-        "closed" => PeriodStatus::Closed,
-        other => {
-            let rule = format!("{other:?} is not a period's status");
-            return Err(StoreError::new(OPERATION, Problem::Invalid(rule)));
-        }
-    };
-    Ok(Period {
-        id: PeriodId(row.id),
-        organization_id: OrganizationId(row.organization_id),
-        span: Span { start: row.period_start, end: row.period_end },
-        status,
-        watermark: row.watermark,
-        included_minutes: i64::from(row.included_minutes),
-        overage_price: row.overage_price,
-        usage_limit: word(OPERATION, &row.usage_limit)?,
-        carried_minutes: row.carried_minutes,
-    })
 }
 
 /// At most one period, by the rest of the statement.

@@ -54,9 +54,27 @@ pub struct Look {
     pub all: bool,
 }
 
-/// Compares the books of one organization. What Redis lacks is projected again; without `counters` it
-/// is left out. An organization that does not exist has no rows.
+/// Compares the books of one organization. What Redis lacks is projected again. An organization that
+/// does not exist has no rows.
 pub async fn of_organization(
+    db: &Database,
+    counters: &Counters,
+    organization: OrganizationId,
+    look: Look,
+) -> Result<Books, StoreError> {
+    compare_one(db, Some(counters), organization, look).await
+}
+
+/// The same without Redis, whose counters are no book of their own.
+pub async fn without_counters(
+    db: &Database,
+    organization: OrganizationId,
+    look: Look,
+) -> Result<Books, StoreError> {
+    compare_one(db, None, organization, look).await
+}
+
+async fn compare_one(
     db: &Database,
     counters: Option<&Counters>,
     organization: OrganizationId,

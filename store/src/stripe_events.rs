@@ -181,8 +181,7 @@ pub async fn take(
 }
 
 /// Applies the events that waited for the organization's customer to be known, at most 500; gives how
-/// many. For whoever links a customer to an organization; the next
-/// event of the customer does the same.
+/// many. For whoever links a customer to an organization; the customer's next event does the same.
 ///
 /// `db` is of role [`crate::Role::Worker`].
 ///

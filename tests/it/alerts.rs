@@ -97,7 +97,7 @@ impl World {
     }
 
     /// Posts calls of so many minutes, all at once.
-    async fn post_all(&self, minutes: &[i64]) {
+    async fn post_calls_of(&self, minutes: &[i64]) {
         futures::future::join_all(minutes.iter().map(|minutes| self.post_minutes(*minutes))).await;
     }
 
@@ -111,7 +111,7 @@ impl World {
         .await;
     }
 
-    async fn told(&self) -> Told {
+    async fn alerts_told(&self) -> Told {
         let column = |sql: &'static str| async move {
             let rows = self.db.query(sql, &[]).await.expect("rows");
             rows.into_iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>()
@@ -149,16 +149,16 @@ impl World {
     /// Waits until this was told, asks for every email again, and looks whether anything else was.
     async fn told_exactly(&self, what: &str, expected: &Told) {
         let deadline = Instant::now() + PATIENCE;
-        let mut told = self.told().await;
+        let mut told = self.alerts_told().await;
         while told != *expected {
             assert!(Instant::now() < deadline, "{what}: {told:?} in place of {expected:?}");
             sleep(Duration::from_millis(100)).await;
-            told = self.told().await;
+            told = self.alerts_told().await;
         }
         for sent in self.told_again().await {
             assert_eq!(sent, UsageTold { sent: 2, failed: 0 }, "{what}");
         }
-        assert_eq!(self.told().await, *expected, "{what}");
+        assert_eq!(self.alerts_told().await, *expected, "{what}");
         let events: i64 = expected.deliveries.iter().sum();
         assert_eq!(self.webhooks_seen(), events, "{what}: an event twice has the same id");
     }
@@ -223,11 +223,11 @@ impl World {
 async fn each_threshold_is_told_once_while_fifty_calls_are_counted_at_once() {
     let world = World::start().await;
     world.plan(50).await;
-    world.post_all(&[1; 50]).await;
+    world.post_calls_of(&[1; 50]).await;
     world.counted(50).await;
     let expected = Told::once(&[50, 75, 90, 100], &[50, 75, 90, 100]);
     world.told_exactly("fifty at once", &expected).await;
-    world.post_all(&[1; 3]).await;
+    world.post_calls_of(&[1; 3]).await;
     world.counted(53).await;
     world.told_exactly("beyond the plan", &expected).await;
 }
@@ -236,10 +236,10 @@ async fn each_threshold_is_told_once_while_fifty_calls_are_counted_at_once() {
 async fn a_call_that_jumps_over_thresholds_is_one_email_and_an_event_for_each() {
     let world = World::start().await;
     world.plan(100).await;
-    world.post_all(&[10]).await;
+    world.post_calls_of(&[10]).await;
     world.counted(1).await;
-    assert_eq!(world.told().await, Told::once(&[], &[]));
-    world.post_all(&[85]).await;
+    assert_eq!(world.alerts_told().await, Told::once(&[], &[]));
+    world.post_calls_of(&[85]).await;
     world.counted(2).await;
     world.told_exactly("a jump", &Told::once(&[50, 75, 90], &[90])).await;
     let sql = "select used_minutes, included_minutes from usage_alerts";
@@ -252,17 +252,17 @@ async fn a_call_that_jumps_over_thresholds_is_one_email_and_an_event_for_each() 
 async fn a_plan_without_minutes_has_no_thresholds() {
     let world = World::start().await;
     world.plan(0).await;
-    world.post_all(&[1; 3]).await;
+    world.post_calls_of(&[1; 3]).await;
     world.counted(3).await;
     assert_eq!(world.aggregate().await, 0);
-    assert_eq!(world.told().await, Told::once(&[], &[]));
+    assert_eq!(world.alerts_told().await, Told::once(&[], &[]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aggregation_tells_what_was_not_told_and_another_tells_nothing() {
     let world = World::start().await;
     world.plan(100).await;
-    world.post_all(&[6]).await;
+    world.post_calls_of(&[6]).await;
     world.counted(1).await;
     assert_eq!(world.aggregate().await, 0);
     let smaller = "update billing_periods set included_minutes = 8";
@@ -282,7 +282,7 @@ async fn killed_at(point: &'static str) {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
     world.plan(2).await;
     world.start_worker(&world.faults(&format!("{point}=kill"))).await;
-    world.post_all(&[1]).await;
+    world.post_calls_of(&[1]).await;
     let ended = timeout(PATIENCE, world.worker().ended()).await;
     ended.unwrap_or_else(|_| panic!("{point} did not strike"));
     world.start_worker(&[]).await;
@@ -302,7 +302,7 @@ async fn redis_losing_everything_each_second_tells_nothing_twice() {
         }
     });
     for _ in 0..8 {
-        let ((), found) = tokio::join!(world.post_all(&[1; 5]), world.aggregate());
+        let ((), found) = tokio::join!(world.post_calls_of(&[1; 5]), world.aggregate());
         assert_eq!(found, 0, "the ledger tells with what it counts");
     }
     world.counted(40).await;
@@ -318,7 +318,7 @@ async fn an_email_in_doubt_is_repeated_under_its_key_and_not_after_a_day() {
     world.plan(2).await;
     let lost = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
     world.fakes.script(Provider::Resend, None, serde_json::from_value(lost).unwrap());
-    world.post_all(&[1]).await;
+    world.post_calls_of(&[1]).await;
     let tries = || {
         let filter = Filter { kind: Some(Kind::Email), ..Filter::default() };
         world.fakes.effects().list(&filter)
@@ -355,18 +355,18 @@ async fn an_alert_that_temporal_lost_is_sent_after_an_aggregation() {
             as $$ begin return null; end $$;
         create trigger lose before insert on workflow_starts for each row execute function lose()";
     world.db.batch_execute(sql).await.unwrap();
-    world.post_all(&[1]).await;
+    world.post_calls_of(&[1]).await;
     world.counted(1).await;
     world.db.batch_execute("drop trigger lose on workflow_starts").await.unwrap();
     assert_eq!(world.aggregate().await, 0);
-    let starts = world.told().await.starts;
+    let starts = world.alerts_told().await.starts;
     assert_eq!((starts, world.accepted(Kind::Email)), (0, 0), "it may still be under way");
     let sql = "update usage_alerts set reached_at = now() - interval '2 hours'";
     world.db.batch_execute(sql).await.unwrap();
     assert_eq!(world.aggregate().await, 0, "it was found before");
     world.told_exactly("lost", &Told::once(&[50], &[50])).await;
     world.aggregate().await;
-    assert_eq!(world.told().await.starts, 0, "what was sent is not sent again");
+    assert_eq!(world.alerts_told().await.starts, 0, "what was sent is not sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -378,7 +378,7 @@ async fn a_start_that_cannot_be_read_waits_and_holds_up_no_other() {
             (values ('usage-alert', '{\"alert\": 1}'::jsonb), ('first-call', 'null'))
             as asked (kind, input)";
     world.db.batch_execute(sql).await.unwrap();
-    world.post_all(&[1]).await;
+    world.post_calls_of(&[1]).await;
     until("the email is sent", PATIENCE, || async {
         (world.accepted(Kind::Email) == 2).then_some(())
     })

@@ -38,15 +38,15 @@ async fn a_mix_of_calls_is_clean_once_its_days_are_added_up() {
         account.call("corrected", "2026-11-20T23:00:00Z", 59, "2026-11-20T23:16:00Z").await;
         for name in ["moved", "moved and silent"] {
             let seconds = if name == "moved" { 61 } else { 0 };
-            account.call(name, "2026-11-21T03:00:00Z", seconds, "2026-11-21T03:05:00Z").await;
-            account.call(name, "2026-11-19T03:00:00Z", seconds, "2026-11-21T03:06:00Z").await;
+            account.call(name, "2026-11-21T01:00:00Z", seconds, "2026-11-21T01:05:00Z").await;
+            account.call(name, "2026-11-19T03:00:00Z", seconds, "2026-11-21T01:06:00Z").await;
         }
-        let rows = account.compare("2026-11-21T03:07:00Z").await;
+        let rows = account.compare("2026-11-21T01:07:00Z").await;
         assert!(!rows.is_empty() && rows.iter().all(|row| row.unexplained == 0), "{rows:?}");
         let in_flight = |row: &reconcile::Row| row.explanations[0].reason == Reason::InFlight;
         assert!(rows.iter().all(in_flight), "{zone}: {:?}", told(&rows));
 
-        account.aggregate("2026-11-21T03:08:00Z").await;
+        account.aggregate("2026-11-21T02:00:00Z").await;
         assert_eq!(told(&account.compare(LATER).await), [""; 0], "{zone}");
         let all = account.compare_alone(LATER, true).await;
         let november = of(&all.rows, Measure::Minutes);
@@ -168,8 +168,7 @@ async fn redis_is_filled_again_and_a_wrong_counter_is_found() {
 
     let nobody = Counters::new(&"redis://127.0.0.1:1".into()).unwrap();
     let (db, organization) = (&account.db, account.organization);
-    let down =
-        reconcile::of_organization(db, Some(&nobody), organization, look(LATER, false)).await;
+    let down = reconcile::of_organization(db, &nobody, organization, look(LATER, false)).await;
     assert_eq!(told(&down.unwrap().rows), expected, "nothing is wrong with the books");
 
     let minutes = |difference: &str| vec![format!("2026-11-01 minutes {difference}")];

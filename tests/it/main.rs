@@ -30,3 +30,4 @@ mod stripe_mock;
 mod stripe_events;
 mod sweeps;
 mod tenancy;
+mod three_months;

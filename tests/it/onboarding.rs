@@ -315,6 +315,8 @@ async fn killed_at(point: &'static str) {
     let limit = Duration::from_secs(60);
     let ended = tokio::time::timeout(limit, world.worker().ended()).await;
     ended.unwrap_or_else(|_| panic!("{point} did not strike"));
+    let made = u64::from(point == "onboarding.after");
+    assert_eq!(world.accepted(Kind::Customer), made, "{point}: around the request to Stripe");
     world.start_onboarder(&[]).await;
     world.is_welcomed(organization).await;
     assert_eq!(world.furniture(organization).await, Furniture::once(&["0"]), "{point}");
@@ -343,7 +345,8 @@ async fn stripe_may_lose_its_answer_or_be_down_and_nobody_waits_for_it() {
 async fn without_keys_of_stripe_and_resend_all_else_is_done_and_says_so() {
     let mut world = World::without_worker().await;
     let organization = world.new_organization("bare", "1,2,3,4").await;
-    let none = ["STRIPE_SECRET_KEY", "RESEND_API_KEY"].map(|name| (name, String::new()));
+    let keys = ["STRIPE_SECRET_KEY", "RESEND_API_KEY", "RESEND_FROM"];
+    let none = keys.map(|name| (name, String::new()));
     world.start_worker(&none).await;
     world.first_key(organization).await;
     let ended = world.onboarded(organization).await;

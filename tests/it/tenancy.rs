@@ -104,5 +104,5 @@ async fn the_ledger_cannot_be_changed_even_by_its_owner() {
         let refused = refused.as_db_error().unwrap().message().to_owned();
         assert!(refused.contains("append-only"), "{refused}");
     }
-    assert_eq!(world.counts(&id).await.ledger_rows, 3);
+    assert_eq!(world.counts(&id).await.ledger_rows, 1);
 }

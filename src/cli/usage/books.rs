@@ -139,7 +139,7 @@ async fn compare(args: &ReconcileArgs) -> Result<(), Failed> {
         output::rows(args.output, &COLUMNS, &rows);
     }
     eprintln!(
-        "{} organizations from {from} to {to}: {explained} rows explained, {unexplained} unexplained",
+        "organizations: {}, days: {from} to {to}, rows explained: {explained}, unexplained: {unexplained}",
         books.organizations
     );
     if unexplained > 0 {
@@ -228,7 +228,7 @@ impl Stores {
     }
 
     async fn compare_one(&self, organization: OrganizationId, look: Look) -> Result<Books, Failed> {
-        let books = reconcile::of_organization(&self.db, Some(&self.counters), organization, look)
+        let books = reconcile::of_organization(&self.db, &self.counters, organization, look)
             .await
             .map_err(anyhow::Error::from)?;
         if books.organizations == 0 {

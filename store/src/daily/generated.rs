@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{Datelike, Months, NaiveDate};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use url::Url;
 
 use self::rows::Rows;
@@ -158,7 +158,9 @@ struct Owner(PgConnection);
 
 async fn connect(url: &SecretString) -> Result<Owner, StoreError> {
     let limit = LONGEST.as_millis().to_string();
-    let options = connect_options(url)?.options([("statement_timeout", limit)]);
+    // What takes long here is meant to.
+    let options =
+        connect_options(url)?.options([("statement_timeout", limit)]).disable_statement_logging();
     PgConnection::connect_with(&options).await.during("daily.connect").map(Owner)
 }
 

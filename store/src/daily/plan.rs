@@ -7,10 +7,10 @@ use contract::usage::Days;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-use super::{PREPARE, Page};
-use crate::{Database, StoreError, error::During};
+use super::{PREPARE, Page, slices::Slices};
+use crate::{Database, StoreError, database::Tx, error::During};
 
-/// What one pass over the calls read.
+/// What aggregating some days read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Rows of calls that were looked at, whether they belonged to the days or not.
@@ -19,7 +19,7 @@ pub struct Plan {
     pub blocks_read: u64,
     /// Partitions that calls have.
     pub partitions: u64,
-    /// Those among them that the planner left out.
+    /// Those among them that the planner left out, each time.
     pub pruned: u64,
     /// Those that were read from the first row to the last and had any.
     pub read_in_full: BTreeSet<String>,
@@ -45,15 +45,25 @@ pub async fn explain(
             .await
             .during(OPERATION)?;
     let partitions = u64::try_from(partitions).unwrap_or(0);
-    let Some(slices) = page.slices(days) else {
-        return Ok(Plan::of(&Value::Null, partitions));
-    };
+    let mut found = Found::default();
+    for slices in page.slices(days) {
+        found.look_into(&explain_one(&mut tx, &slices, now).await?);
+    }
+    tx.rollback().await.during(OPERATION)?;
+    Ok(Plan::of(found, partitions))
+}
+
+async fn explain_one(
+    tx: &mut Tx,
+    slices: &Slices,
+    now: DateTime<Utc>,
+) -> Result<Value, StoreError> {
     // Times of each row would take longer than the rows.
     let sql = concat!(
         "explain (analyze, buffers, timing off, format json) ",
         include_str!("recompute.sql")
     );
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(sql))
+    sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(&slices.organizations)
         .bind(&slices.zones)
         .bind(&slices.first_days)
@@ -67,17 +77,13 @@ pub async fn explain(
         .bind(slices.days.0)
         .bind(slices.days.1)
         .bind(now)
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await
-        .during(OPERATION)?;
-    tx.rollback().await.during(OPERATION)?;
-    Ok(Plan::of(&plan, partitions))
+        .during("daily.explain")
 }
 
 impl Plan {
-    fn of(plan: &Value, partitions: u64) -> Self {
-        let mut found = Found::default();
-        found.look_into(plan);
+    fn of(found: Found, partitions: u64) -> Self {
         let named = u64::try_from(found.named.len()).unwrap_or(u64::MAX);
         Self {
             rows_read: found.rows,
@@ -90,7 +96,7 @@ impl Plan {
 }
 
 /// What a plan's nodes tell of the partitions of `calls`.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Found {
     named: BTreeSet<String>,
     read_in_full: BTreeSet<String>,
@@ -156,6 +162,8 @@ mod tests {
             pruned: 5,
             read_in_full: BTreeSet::from(["calls_2026_10".to_owned()]),
         };
-        assert_eq!(Plan::of(&plan, 8), expected);
+        let mut found = Found::default();
+        found.look_into(&plan);
+        assert_eq!(Plan::of(found, 8), expected);
     }
 }

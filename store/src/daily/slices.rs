@@ -89,6 +89,23 @@ pub(super) fn days_in(days: Days, zone: &str) -> (NaiveDate, NaiveDate) {
     }
 }
 
+/// The same days as one or several, each of at most `most` days.
+pub(super) fn pieces(days: Days, most: u32) -> Vec<Days> {
+    let Days::Between { from, to } = days else { return vec![days] };
+    let step = usize::try_from(most.max(1)).unwrap_or(1);
+    let starts = from.iter_days().step_by(step).take_while(|start| *start <= to);
+    let pieces = starts.map(|from| {
+        let last = from.iter_days().take(step).take_while(|day| *day <= to).last();
+        Days::Between { from, to: last.unwrap_or(from) }
+    });
+    pieces.collect()
+}
+
+/// Whether the days from `first` to `last` are at most `most`.
+pub(super) fn fits(first: NaiveDate, last: NaiveDate, most: u32) -> bool {
+    (last - first).num_days() < i64::from(most)
+}
+
 /// Whether `days` hold a day of a zone.
 pub(super) fn holds(days: Days, zone: &str, day: NaiveDate) -> bool {
     let (first, last) = days_in(days, zone);
@@ -128,6 +145,25 @@ mod tests {
         assert_eq!(around(at, "Mars/Olympus"), ["2026-11-20", "2026-11-21"]);
         // The zone jumped over the 30th.
         assert_eq!(around("2011-12-30T12:00:00Z", "Pacific/Apia"), ["2011-12-29", "2011-12-31"]);
+    }
+
+    #[test]
+    fn pieces_are_the_whole() {
+        let between = |from, to| Days::Between { from: on(from), to: on(to) };
+        let week = |from, to| pieces(between(from, to), 7);
+        assert_eq!(week("2026-11-01", "2026-11-01"), [between("2026-11-01", "2026-11-01")]);
+        assert_eq!(week("2026-11-01", "2026-11-07"), [between("2026-11-01", "2026-11-07")]);
+        let three = [
+            between("2026-10-25", "2026-10-31"),
+            between("2026-11-01", "2026-11-07"),
+            between("2026-11-08", "2026-11-08"),
+        ];
+        assert_eq!(week("2026-10-25", "2026-11-08"), three);
+        assert_eq!(week("2026-11-02", "2026-11-01"), []);
+        let around = Days::Around { at: utc("2026-11-21T02:00:00Z") };
+        assert_eq!(pieces(around, 7), [around]);
+        assert!(fits(on("2026-11-01"), on("2026-11-07"), 7));
+        assert!(!fits(on("2026-11-01"), on("2026-11-08"), 7));
     }
 
     #[test]

@@ -193,8 +193,9 @@ async fn booked(tx: &mut Tx, ids: &[Uuid]) -> Result<BTreeMap<PeriodId, Booked>,
     Ok(booked)
 }
 
-/// What occurred in each period and is on the ledger of another. First rows are where they belong,
-/// or `late`, so that the index of the others finds all.
+/// What occurred in each period and is on the ledger of another. First rows are where they belong or
+/// `late`, so that the index of the others finds them; one that was booked before its own period began
+/// is shown with the period that has it.
 async fn away(
     tx: &mut Tx,
     ids: &[Uuid],

@@ -111,7 +111,7 @@ impl<'a> Account<'a> {
     }
 
     pub(super) async fn compare_alone(&self, now: &str, all: bool) -> Books {
-        let counters = Some(&self.counters);
+        let counters = &self.counters;
         let look = look(now, all);
         reconcile::of_organization(&self.db, counters, self.organization, look).await.unwrap()
     }

@@ -13,6 +13,7 @@ use super::{World, wait::until};
 pub(crate) struct Counts {
     pub(crate) calls: i64,
     pub(crate) transcripts: i64,
+    /// Revisions of its minutes.
     pub(crate) ledger_rows: i64,
     pub(crate) ledger_minutes: i64,
     pub(crate) events: i64,
@@ -28,8 +29,7 @@ impl Counts {
         Self {
             calls: 1,
             transcripts: 1,
-            // One of each meter.
-            ledger_rows: 3,
+            ledger_rows: 1,
             ledger_minutes: minutes,
             events: 1,
             sms: 1,
@@ -61,7 +61,11 @@ impl World {
                 .count("select count(*) from call_transcripts where call_id = $1", id)
                 .await,
             ledger_rows: self
-                .count("select count(*) from usage_ledger where call_id = $1", id)
+                .count(
+                    "select count(*) from usage_ledger
+                     where call_id = $1 and meter = 'call_minutes'",
+                    id,
+                )
                 .await,
             ledger_minutes: self
                 .count(
