@@ -474,7 +474,10 @@ impl Vars {
             stripe_secret_key: self.secret("STRIPE_SECRET_KEY"),
             stripe_webhook_secrets: self
                 .get("STRIPE_WEBHOOK_SECRET")
-                .map(|secrets| secrets.split(',').map(|secret| secret.trim().into()).collect())
+                .map(|secrets| {
+                    secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty())
+                })
+                .map(|secrets| secrets.map(SecretString::from).collect())
                 .unwrap_or_default(),
             stripe_event_name: text("STRIPE_METER_EVENT_NAME", "voice_minutes"),
             supabase: self

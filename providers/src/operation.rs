@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -25,6 +25,7 @@ pub(crate) struct Operation {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -80,7 +81,8 @@ impl Operation {
     ) -> Result<Answer, ProviderError> {
         let response = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
-        let retry_after = http::retry_after(response.headers(), Utc::now());
+        let headers = response.headers().clone();
+        let retry_after = http::retry_after(&headers, Utc::now());
         let body = match http::read_capped(response, max_bytes).await {
             Ok(body) => body,
             // A refusal counts by its status, readable or not.
@@ -90,7 +92,7 @@ impl Operation {
             }
             Err(error) => return Err(self.ambiguous(Some(status)).caused_by(error)),
         };
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, headers, body })
     }
 
     fn unanswered(self, error: reqwest::Error) -> ProviderError {

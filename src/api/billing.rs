@@ -9,7 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
 use contract::ids::PeriodId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::reads::{Place, billing as reads};
+use store::{
+    billing,
+    reads::{Place, billing as reads},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -30,7 +33,46 @@ const MAX_LIMIT: u16 = 250;
 
 /// The routes of billing.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(periods)).routes(routes!(events))
+    OpenApiRouter::new().routes(routes!(preview)).routes(routes!(periods)).routes(routes!(events))
+}
+
+/// What closing the current period now would bill.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BillingPreview {
+    /// The period; null before the first call.
+    #[schema(value_type = Option<Uuid>)]
+    period_id: Option<PeriodId>,
+    /// First instant of the period.
+    period_start: Timestamp,
+    /// First instant after it.
+    period_end: Timestamp,
+    /// Minutes that the plan includes.
+    #[schema(minimum = 0, example = 1000)]
+    included_minutes: i64,
+    /// Minutes on the period's ledger, corrections of earlier ones included; may be negative.
+    #[schema(example = 1042)]
+    used_minutes: i64,
+    /// Minutes that the period before was owed, 0 or less.
+    #[schema(maximum = 0, example = 0)]
+    carried_minutes: i64,
+    /// Minutes that would be billed.
+    #[schema(minimum = 0, example = 42)]
+    overage_minutes: i64,
+    /// Price of such a minute in US dollars, a decimal number.
+    #[schema(example = "0.12")]
+    overage_price_usd: String,
+    /// What they cost, exact, a decimal number.
+    #[schema(example = "5.04")]
+    overage_usd_exact: String,
+    /// The same in whole cents, half a cent to the even one.
+    #[schema(example = "5.04")]
+    overage_usd: String,
+    /// What the next period would be owed, 0 or less.
+    #[schema(maximum = 0, example = 0)]
+    carried_on_minutes: i64,
+    /// `soft` or `hard`.
+    #[schema(example = "soft")]
+    usage_limit: &'static str,
 }
 
 /// Which periods.
@@ -168,6 +210,34 @@ fn begin(api: &ApiState, list: &str, cursor: Option<&str>) -> Result<Place, Prob
     let Some(text) = cursor else { return Ok(newest()) };
     let position: Position = cursor::open(&api.cursor_key, list, text)?;
     Ok(Place { at: position.at, id: position.id })
+}
+
+/// Show what closing now would bill
+#[utoipa::path(get, path = "/v1/billing/preview", tag = "billing", responses(
+    (status = 200, description = "What closing the current period now would bill",
+        body = BillingPreview)))]
+async fn preview(
+    caller: Caller,
+    State(api): State<ApiState>,
+) -> Result<Json<BillingPreview>, Problem> {
+    let organization = caller.may(Scope::ReadUsage)?;
+    let preview = billing::statement(&api.db, organization, None, Utc::now()).await?;
+    let (exact, rounded) = (preview.overage_usd(), preview.overage_usd_rounded());
+    let sums = preview.statement;
+    Ok(Json(BillingPreview {
+        period_id: preview.period_id,
+        period_start: Timestamp(preview.span.start),
+        period_end: Timestamp(preview.span.end),
+        included_minutes: sums.included_minutes,
+        used_minutes: sums.used_minutes,
+        carried_minutes: sums.carried_minutes,
+        overage_minutes: sums.overage_minutes,
+        overage_price_usd: preview.overage_price.normalize().to_string(),
+        overage_usd_exact: exact.normalize().to_string(),
+        overage_usd: rounded.to_string(),
+        carried_on_minutes: sums.carried_on_minutes,
+        usage_limit: preview.usage_limit.as_str(),
+    }))
 }
 
 /// List billing periods

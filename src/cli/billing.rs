@@ -1,9 +1,10 @@
 //! `postcall billing`: what is billed, was billed and will be.
 
 use clap::{Args, Subcommand};
-use contract::ids::PeriodId;
+use contract::ids::{OrganizationId, PeriodId};
+use store::{Role, billing, error::Problem};
 
-use super::{Failed, Format, output, target::TargetArgs};
+use super::{Failed, Format, installation::Installation, output, target::TargetArgs};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BillingCommand {
@@ -13,6 +14,8 @@ pub(super) enum BillingCommand {
     Periods(PeriodsArgs),
     /// List what happened, newest first.
     Events(EventsArgs),
+    /// Report a period once more: Stripe rejected the report, or its fate is unknown and it is not billed.
+    Report(ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +57,17 @@ pub(super) struct EventsArgs {
     output: Format,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Whose period.
+    #[arg(long)]
+    organization: OrganizationId,
+    /// The period.
+    period: PeriodId,
+}
+
 pub(super) async fn run(command: BillingCommand) -> Result<(), Failed> {
     match command {
         BillingCommand::Preview(args) => {
@@ -63,6 +77,7 @@ pub(super) async fn run(command: BillingCommand) -> Result<(), Failed> {
         }
         BillingCommand::Periods(args) => periods(&args).await,
         BillingCommand::Events(args) => events(&args).await,
+        BillingCommand::Report(args) => report(&args).await,
     }
 }
 
@@ -95,4 +110,25 @@ async fn events(args: &EventsArgs) -> Result<(), Failed> {
         eprintln!("there are more; narrow with --period, or raise --limit");
     }
     Ok(())
+}
+
+/// Goes to the database: whether something is billed twice is the installation's to say.
+async fn report(args: &ReportArgs) -> Result<(), Failed> {
+    let db = Installation::of(&args.target)?.database(Role::Worker)?;
+    match billing::report_again(&db, args.organization, args.period).await {
+        Ok(true) => {
+            eprintln!(
+                "the next revision of the report is on its way; `billing events` tells of it"
+            );
+            Ok(())
+        }
+        Ok(false) => {
+            let text = "the newest report is neither rejected nor of unknown fate".to_owned();
+            Err(Failed::Conflict(text))
+        }
+        Err(error) if matches!(error.problem(), Problem::Invalid(_)) => {
+            Err(Failed::NotFound(error.to_string()))
+        }
+        Err(error) => Err(anyhow::Error::from(error).into()),
+    }
 }

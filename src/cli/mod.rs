@@ -7,6 +7,7 @@ mod credentials;
 mod doctor;
 mod histories;
 mod inbox;
+mod installation;
 mod org;
 mod output;
 mod schedules;

@@ -5,26 +5,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use anyhow::anyhow;
 use clap::{ArgAction, Args, Subcommand};
 use contract::{billing::UsageLimit, ids::OrganizationId, onboarding::OnboardingTiming};
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{
-    Database, Role, StoreError,
+    Role, StoreError,
     error::Problem,
     onboarding::{self, FirstKey, MOST_LISTED, NewOrganization, NotCreated},
-    sealing::Sealer,
 };
 use tokio::time::Instant;
 
-use super::{Failed, Format, output, target::TargetArgs};
-use crate::{
-    config::{ClientConfig, Config},
-    dev::{DemoSecrets, DevState},
-};
+use super::{Failed, Format, installation::Installation, output, target::TargetArgs};
 
 /// A worker that runs makes the first key within a second or two.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -222,34 +216,6 @@ async fn list(args: &ListArgs) -> Result<(), Failed> {
         .collect();
     output::rows(args.output, &COLUMNS, &rows);
     Ok(())
-}
-
-/// The database behind the API that commands talk to, and the key of what is sealed in it.
-struct Installation {
-    admin_url: SecretString,
-    sealer: Sealer,
-}
-
-impl Installation {
-    /// That of the running `postcall dev`, unless POSTCALL_API_URL names another; else the
-    /// environment's.
-    fn of(target: &TargetArgs) -> anyhow::Result<Self> {
-        let elsewhere = ClientConfig::from_env()?.api_url.is_some();
-        let Some(dev) = DevState::read(&target.data_dir)?.filter(|_| !elsewhere) else {
-            let config = Config::from_env().context(
-                "no `postcall dev` is ready, so the configuration is read (see .env.example)",
-            )?;
-            return Ok(Self { admin_url: config.database_admin_url, sealer: config.sealer });
-        };
-        let key = DemoSecrets::open(&target.data_dir)?.encryption_key();
-        let key = STANDARD.decode(key.expose_secret()).context("run/demo.json: the key")?;
-        let key: [u8; 32] = key.try_into().map_err(|_| anyhow!("run/demo.json: the key"))?;
-        Ok(Self { admin_url: dev.database_url.into(), sealer: Sealer::new(key) })
-    }
-
-    fn database(&self, role: Role) -> anyhow::Result<Database> {
-        Ok(Database::connect(&self.admin_url, role, 1)?)
-    }
 }
 
 fn timing(text: &str) -> Result<OnboardingTiming, String> {

@@ -68,8 +68,8 @@ impl DaysArgs {
 
 fn day(text: &str) -> Result<NaiveDate, String> {
     let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    // `%m` and `%d` take single digits too.
-    let day = parsed.filter(|day| day.to_string() == text);
+    // `%Y` takes a sign and more digits, `%m` and `%d` take fewer.
+    let day = parsed.filter(|day| text.len() == 10 && day.to_string() == text);
     day.ok_or_else(|| "there is no such day; days are written as 2026-11-20".to_owned())
 }
 

@@ -173,14 +173,15 @@ impl RetellCalls {
             operation.error(kind).caused_by(error.without_url())
         })?;
         let status = response.status();
-        let retry_after = http::retry_after(response.headers(), Utc::now());
+        let headers = response.headers().clone();
+        let retry_after = http::retry_after(&headers, Utc::now());
         let body = match http::read_capped(response, MAX_ANSWER_BYTES).await {
             Ok(body) => body,
             // A refusal counts by its status, readable or not.
             Err(_) if !status.is_success() => Bytes::new(),
             Err(error) => return Err(operation.malformed(status).caused_by(error)),
         };
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, headers, body })
     }
 }
 

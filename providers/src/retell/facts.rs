@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use contract::{
     call::{CallStatus, Direction, EventKind},
-    merge::{CallFacts, span_seconds},
+    merge::{CallFacts, DurationFlag, span_seconds},
 };
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -46,6 +46,9 @@ pub(super) fn of_call(call: &Value, standing: Standing) -> CallFacts {
     CallFacts {
         ended_at: ended(call),
         duration_seconds: duration_seconds(call, standing.connected),
+        duration_flag: number(call, &["/duration_ms"])
+            .is_some_and(|millis| millis < 0.0)
+            .then_some(DurationFlag::Negative),
         ended_reason: reason(call).map(str::to_owned),
         cost_usd: cost_usd(call),
         summary: owned(call, "/call_analysis/call_summary"),

@@ -92,6 +92,7 @@ fn the_analyzed_event_tells_everything() {
         started_at: Some(millis(START_MILLIS)),
         ended_at: Some(millis(END_MILLIS)),
         duration_seconds: Some(128),
+        duration_flag: None,
         ended_reason: Some("user_hangup".to_owned()),
         cost_usd: Some(Decimal::new(277, 3)),
         summary: Some("The agent called Ana and confirmed a table for four.".to_owned()),

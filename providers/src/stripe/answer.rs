@@ -1,12 +1,10 @@
 //! Stripe's answers: what their headers add to the status, and what refusals mean.
 
-use chrono::Utc;
 use reqwest::{RequestBuilder, header::HeaderMap};
 use serde::Deserialize;
 
 use crate::{
-    error::{ErrorKind, ProviderError},
-    http::{self, BodyError, MAX_ANSWER_BYTES},
+    error::ProviderError,
     operation::{Answer, Operation},
 };
 
@@ -49,32 +47,10 @@ pub(super) async fn send(
     operation: Operation,
     request: RequestBuilder,
 ) -> Result<Answered, ProviderError> {
-    let response = request.send().await.map_err(|error| unanswered(operation, error))?;
-    let status = response.status();
-    let retry_after = http::retry_after(response.headers(), Utc::now());
-    let is_replayed = flag(response.headers(), "idempotent-replayed") == Some(true);
-    let should_retry = flag(response.headers(), "stripe-should-retry");
-    let body = match http::read_capped(response, MAX_ANSWER_BYTES).await {
-        Ok(body) => body,
-        // A refusal counts by its status, readable or not.
-        Err(_) if !status.is_success() => bytes::Bytes::new(),
-        Err(error @ BodyError::TooLarge(_)) => {
-            return Err(operation.malformed(status).caused_by(error));
-        }
-        Err(error) => return Err(operation.ambiguous(Some(status)).caused_by(error)),
-    };
-    Ok(Answered { answer: Answer { status, retry_after, body }, is_replayed, should_retry })
-}
-
-fn unanswered(operation: Operation, error: reqwest::Error) -> ProviderError {
-    if error.is_connect() {
-        let kind = ErrorKind::Unavailable { status: None, retry_after: None };
-        operation.error(kind).caused_by(error.without_url())
-    } else if error.is_builder() {
-        operation.rejected("invalid-request").caused_by(error.without_url())
-    } else {
-        operation.ambiguous(None).caused_by(error.without_url())
-    }
+    let answer = operation.send(request).await?;
+    let is_replayed = flag(&answer.headers, "idempotent-replayed") == Some(true);
+    let should_retry = flag(&answer.headers, "stripe-should-retry");
+    Ok(Answered { answer, is_replayed, should_retry })
 }
 
 fn flag(headers: &HeaderMap, name: &str) -> Option<bool> {

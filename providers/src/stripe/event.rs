@@ -36,7 +36,7 @@ pub enum Meaning {
     /// What became of an invoice (`invoice.*`).
     Invoice(Invoice),
     /// A customer is whose it says (`checkout.session.completed`): Stripe's id, and the organization
-    /// that its metadata or client_reference_id names.
+    /// that its metadata names.
     Customer {
         /// Stripe's id.
         customer: String,
@@ -130,7 +130,8 @@ fn meaning(event_type: &str, object: &Value) -> Result<Meaning, UnreadableEvent>
             Some(Meaning::MeterError)
         }
         "checkout.session.completed" => word(object, CUSTOMER).map(|customer| {
-            let written = ["/metadata/organization_id", "/client_reference_id"];
+            // Not by client_reference_id: behind a payment link whoever pays writes that.
+            let written = ["/metadata/organization_id"];
             Meaning::Customer { customer, organization_id: organization(object, &written) }
         }),
         subscription if subscription.starts_with("customer.subscription.") => {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{
     call::{CallStatus, Direction},
-    merge::{CallFacts, MAX_DURATION_SECONDS},
+    merge::{CallFacts, DurationFlag, MAX_DURATION_SECONDS},
 };
 use serde_json::{Value, json};
 
@@ -32,11 +32,12 @@ pub(super) fn of_status(
         let answered = status == Some(CallStatus::InProgress);
         return CallFacts { started_at: timestamp.filter(|_| answered), ..facts };
     }
-    let seconds = fields.number("CallDuration").unwrap_or(0);
+    let (seconds, is_negative) = fields.seconds("CallDuration").unwrap_or((0, false));
     CallFacts {
         started_at: timestamp.and_then(|end| answered_at(end, seconds)),
         ended_at: timestamp,
         duration_seconds: Some(seconds),
+        duration_flag: is_negative.then_some(DurationFlag::Negative),
         ended_reason: ended_reason(fields, status),
         recording_urls: recording(fields),
         ..facts

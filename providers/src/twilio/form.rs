@@ -37,6 +37,12 @@ impl Fields {
         self.get(name)?.parse().ok()
     }
 
+    /// The value as whole seconds, and whether it lies below 0. What is too large stays too large.
+    pub(super) fn seconds(&self, name: &str) -> Option<(u32, bool)> {
+        let told: i128 = self.get(name)?.parse().ok()?;
+        Some((u32::try_from(told.max(0)).unwrap_or(u32::MAX), told < 0))
+    }
+
     /// The value as a time.
     pub(super) fn instant(&self, name: &str) -> Option<DateTime<Utc>> {
         instant(self.get(name)?)

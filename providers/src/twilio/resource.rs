@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use contract::{
     call::{CallStatus, EventKind},
-    merge::{CallEvent, CallFacts, span_seconds},
+    merge::{CallEvent, CallFacts, DurationFlag, span_seconds},
 };
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -67,12 +67,16 @@ fn facts_of(root: &Value, call: &Value, status: Option<CallStatus>) -> CallFacts
     }
     let ended_at = instant(call, "/end_time");
     // The cast saturates: negative is 0, and the fold caps what is too long.
-    let told = number(call, &["/duration"]).map(|seconds| seconds.ceil() as u32);
+    let written = number(call, &["/duration"]);
+    let told = written.map(|seconds| seconds.ceil() as u32);
     let seconds = told.or_else(|| span_seconds(facts.started_at?, ended_at?)).unwrap_or(0);
     CallFacts {
         started_at: facts.started_at.or_else(|| facts::answered_at(ended_at?, seconds)),
         ended_at,
         duration_seconds: Some(seconds),
+        duration_flag: written
+            .is_some_and(|seconds| seconds < 0.0)
+            .then_some(DurationFlag::Negative),
         ended_reason: owned("/status"),
         cost_usd: cost_usd(call),
         recording_urls: recording_urls(root),

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use contract::{
     call::{CallStatus, Direction, EventKind},
-    merge::{CallFacts, span_seconds},
+    merge::{CallFacts, DurationFlag, span_seconds},
 };
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -45,6 +45,9 @@ pub(super) fn of_call(
     }
     CallFacts {
         duration_seconds: duration_seconds(message, kind),
+        duration_flag: written_millis(message)
+            .is_some_and(|millis| millis < 0.0)
+            .then_some(DurationFlag::Negative),
         ended_reason: ended_reason(message).map(str::to_owned),
         cost_usd: cost_usd(message),
         summary: owned(message, &["/analysis/summary", "/summary"]),

@@ -2,11 +2,10 @@
 
 mod explain;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use chrono::{NaiveDate, Utc};
 use clap::{Args, Subcommand};
 use contract::ids::{CallId, OrganizationId};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use store::{
     Database, Role,
@@ -17,19 +16,15 @@ use store::{
 
 use crate::{
     api::reconcile::{BookRow, MAX_DAYS, WrongRange, range},
-    cli::{Failed, Format, output, target::TargetArgs},
-    config::{ClientConfig, Config},
-    dev::DevState,
+    cli::{Failed, Format, installation::Installation, output, target::TargetArgs},
 };
 
 /// Organizations that are compared at a time.
 const PAGE: u16 = 500;
-/// A comparison holds one connection, and another while it fills counters.
-const CONNECTIONS: u32 = 2;
 /// Longest reason of a void, in bytes.
 const LONGEST_REASON: usize = 500;
 /// Who voids, for the audit log.
-const ACTOR: &str = "cli";
+const ACTOR: &str = "command-line";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum BooksCommand {
@@ -127,7 +122,7 @@ async fn compare(args: &ReconcileArgs) -> Result<(), Failed> {
         })
     })?;
     let look = Look { from, to, now, all: args.all };
-    let stores = Stores::of(&args.target)?;
+    let stores = Stores::of(&Installation::of(&args.target)?)?;
     let books = match args.organization {
         Some(organization) => stores.compare_one(organization, look).await?,
         None => stores.compare_all(look).await?,
@@ -170,7 +165,7 @@ async fn void(args: &VoidArgs) -> Result<(), Failed> {
         let rule = format!("--reason must have 1 to {LONGEST_REASON} bytes");
         return Err(Failed::Usage(rule));
     }
-    let stores = Stores::of(&args.target)?;
+    let stores = Stores::of(&Installation::of(&args.target)?)?;
     let voided =
         reconcile::void(&stores.db, &stores.counters, args.id, reason, ACTOR, Utc::now()).await;
     let voided = voided.map_err(|error| match error.problem() {
@@ -188,8 +183,9 @@ async fn void(args: &VoidArgs) -> Result<(), Failed> {
 }
 
 async fn rebuild(args: &RebuildArgs) -> Result<(), Failed> {
-    let stores = Stores::of(&args.target)?;
-    let rebuilt = reconcile::rebuild(&stores.db, &stores.redis_url, args.organization)
+    let installation = Installation::of(&args.target)?;
+    let db = installation.database(Role::Worker)?;
+    let rebuilt = reconcile::rebuild(&db, &installation.redis_url, args.organization)
         .await
         .map_err(anyhow::Error::from)?;
     let shown = json!({ "organizations": rebuilt.organizations, "counters": rebuilt.counters });
@@ -197,34 +193,15 @@ async fn rebuild(args: &RebuildArgs) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Postgres and Redis behind the API that commands talk to.
+/// The books, and the counters that are compared with them.
 struct Stores {
     db: Database,
     counters: Counters,
-    redis_url: SecretString,
 }
 
 impl Stores {
-    /// Those of the running `postcall dev`, unless POSTCALL_API_URL names another installation; else
-    /// the environment's.
-    fn of(target: &TargetArgs) -> anyhow::Result<Self> {
-        let elsewhere = ClientConfig::from_env()?.api_url.is_some();
-        let (database_url, redis_url) =
-            match DevState::read(&target.data_dir)?.filter(|_| !elsewhere) {
-                Some(dev) => (dev.database_url.into(), dev.redis_url.into()),
-                None => {
-                    let config = Config::from_env().context(
-                        "no `postcall dev` is ready, so the configuration is read (see \
-                         .env.example)",
-                    )?;
-                    (config.database_url, config.redis_url)
-                }
-            };
-        Ok(Self {
-            db: Database::connect(&database_url, Role::Worker, CONNECTIONS)?,
-            counters: Counters::new(&redis_url)?,
-            redis_url,
-        })
+    fn of(installation: &Installation) -> anyhow::Result<Self> {
+        Ok(Self { db: installation.database(Role::Worker)?, counters: installation.counters()? })
     }
 
     async fn compare_one(&self, organization: OrganizationId, look: Look) -> Result<Books, Failed> {
