@@ -4,14 +4,16 @@
 -- Lets a role see rows of every organization while its transaction names this scope. The setting is
 -- read and compared once for a statement, so that the planner does not take the comparison for a rare
 -- row's; and the name comes after `tenant`, because the policy of the last name is tried first.
-create procedure open_to_scope(target regclass, scope_name text, role_name text)
+create procedure open_to_scope(
+    target regclass, scope_name text, role_name text, command text default 'all')
     language plpgsql
     as $$
 declare
     inside text := format('(select current_setting(''app.scope'', true) = %L)', scope_name);
+    checked text := case command when 'all' then format(' with check (%s)', inside) else '' end;
 begin
-    execute format('create policy %I on %s to %I using (%s) with check (%s)',
-        'within_' || scope_name, target, role_name, inside, inside);
+    execute format('create policy %I on %s for %s to %I using (%s)%s',
+        'within_' || scope_name, target, command, role_name, inside, checked);
 end $$;
 
 -- Meters, each in whole units: minutes, seconds, millionths of a US dollar.
@@ -144,7 +146,6 @@ create table stripe_events (
     type text not null,
     created_at timestamptz not null,
     received_at timestamptz not null default now(),
-    body bytea compression lz4 not null,
     body_sha256 bytea not null check (length(body_sha256) = 32),
     status text not null check (status in ('received', 'processed', 'ignored', 'parked')),
     reason text check (reason is not null or status <> 'parked'),
@@ -226,13 +227,13 @@ call protect_tenant_table('onboardings');
 
 -- The aggregation, billing and the comparison of books work on many organizations at once.
 call open_to_scope('organizations', 'billing', 'postcall_worker');
-call open_to_scope('calls', 'billing', 'postcall_worker');
-call open_to_scope('usage_ledger', 'billing', 'postcall_worker');
-call open_to_scope('usage_totals', 'billing', 'postcall_worker');
+call open_to_scope('calls', 'billing', 'postcall_worker', 'select');
+call open_to_scope('usage_ledger', 'billing', 'postcall_worker', 'select');
+call open_to_scope('usage_totals', 'billing', 'postcall_worker', 'select');
 call open_to_scope('usage_days_touched', 'billing', 'postcall_worker');
 call open_to_scope('usage_alerts', 'billing', 'postcall_worker');
 call open_to_scope('organization_emails', 'billing', 'postcall_worker');
-call open_to_scope('usage_voids', 'billing', 'postcall_worker');
+call open_to_scope('usage_voids', 'billing', 'postcall_worker', 'select');
 call open_to_scope('daily_usage', 'billing', 'postcall_worker');
 call open_to_scope('billing_periods', 'billing', 'postcall_worker');
 call open_to_scope('billing_events', 'billing', 'postcall_worker');
@@ -241,7 +242,7 @@ call open_to_scope('workflow_starts', 'billing', 'postcall_worker');
 call open_to_scope('stripe_events', 'billing', 'postcall_worker');
 call open_to_scope('stripe_subscriptions', 'billing', 'postcall_worker');
 call open_to_scope('events', 'billing', 'postcall_worker');
-call open_to_scope('webhooks', 'billing', 'postcall_worker');
+call open_to_scope('webhooks', 'billing', 'postcall_worker', 'select');
 call open_to_scope('webhook_deliveries', 'billing', 'postcall_worker');
 
 -- Stripe's events name a customer; whose it is, is found out inside this scope.
@@ -253,11 +254,12 @@ call open_to_scope('billing_events', 'stripe', 'postcall_api');
 call open_to_scope('workflow_starts', 'stripe', 'postcall_api');
 
 grant select on usage_days_touched, usage_alerts, usage_voids, stripe_reports, stripe_events,
-    stripe_subscriptions, onboardings to postcall_api, postcall_worker;
+    stripe_subscriptions to postcall_api, postcall_worker;
 grant insert, update, delete on daily_usage, usage_days_touched to postcall_worker;
 grant insert on usage_alerts, usage_voids, billing_events to postcall_worker;
-grant insert, update on stripe_reports, organization_emails, onboardings to postcall_worker;
+grant insert, update on stripe_reports, organization_emails to postcall_worker;
 grant select on organization_emails to postcall_worker;
+grant select, update on onboardings to postcall_worker;
 grant select, insert, update, delete on workflow_starts to postcall_worker;
 grant update on stripe_events to postcall_worker;
 -- A worker that links a customer applies what Stripe told of it before.
@@ -269,11 +271,9 @@ grant update (stripe_customer_id, stripe_subscription_id, billing_anchor_day, cu
 grant select, insert, update on stripe_events, stripe_subscriptions to postcall_api;
 grant select, insert on workflow_starts to postcall_api;
 grant insert on billing_events to postcall_api;
-grant update (period_end, status) on billing_periods to postcall_api;
+grant update (period_end) on billing_periods to postcall_api;
 grant update (stripe_customer_id, stripe_subscription_id, billing_anchor_day, current_period_start,
     current_period_end) on organizations to postcall_api;
--- The first key is shown once.
-grant update (first_key) on onboardings to postcall_api;
 
 alter table templates no force row level security;
 insert into templates (id, slug, name, industry_id, is_featured, configuration) values

@@ -6,6 +6,9 @@ use store::{Role, billing, error::Problem};
 
 use super::{Failed, Format, installation::Installation, output, target::TargetArgs};
 
+/// Who the audit log says it was.
+const ACTOR: &str = "command-line";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum BillingCommand {
     /// Show what would be billed if the period ended now.
@@ -115,7 +118,7 @@ async fn events(args: &EventsArgs) -> Result<(), Failed> {
 /// Goes to the database: whether something is billed twice is the installation's to say.
 async fn report(args: &ReportArgs) -> Result<(), Failed> {
     let db = Installation::of(&args.target)?.database(Role::Worker)?;
-    match billing::report_again(&db, args.organization, args.period).await {
+    match billing::report_again(&db, args.organization, args.period, ACTOR).await {
         Ok(true) => {
             eprintln!(
                 "the next revision of the report is on its way; `billing events` tells of it"
@@ -123,7 +126,8 @@ async fn report(args: &ReportArgs) -> Result<(), Failed> {
             Ok(())
         }
         Ok(false) => {
-            let text = "the newest report is neither rejected nor of unknown fate".to_owned();
+            let text = "the newest report is neither rejected, nor of unknown fate, nor given up"
+                .to_owned();
             Err(Failed::Conflict(text))
         }
         Err(error) if matches!(error.problem(), Problem::Invalid(_)) => {

@@ -162,7 +162,7 @@ async fn wait_for_key(
     installation: &Installation,
     organization: OrganizationId,
 ) -> anyhow::Result<Option<SecretString>> {
-    let db = installation.database(Role::Api)?;
+    let db = installation.database(Role::Worker)?;
     let deadline = Instant::now() + LONGEST_WAIT;
     while Instant::now() < deadline {
         let found = onboarding::reveal(&db, &installation.sealer, organization, ACTOR).await?;
@@ -177,7 +177,7 @@ async fn wait_for_key(
 
 async fn first_key(args: &FirstKeyArgs) -> Result<(), Failed> {
     let installation = Installation::of(&args.target)?;
-    let db = installation.database(Role::Api)?;
+    let db = installation.database(Role::Worker)?;
     let organization = args.organization;
     let found = onboarding::reveal(&db, &installation.sealer, organization, ACTOR).await;
     match found.map_err(|error| not_onboarded(error, organization))? {

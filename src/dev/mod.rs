@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use self::{
-    fakes::{Fakes, FakesOptions},
+    fakes::{Fakes, FakesOptions, StripeSettings},
     servers::{OwnCommand, OwnProcess, SearchPlaces, ServerOptions, Servers},
 };
 use crate::{config::ClientConfig, temporal};
@@ -123,6 +123,11 @@ async fn start(
         demo: secrets.shown(),
         pids: BTreeMap::new(),
     };
+    fakes.stripe().configure(StripeSettings {
+        webhook_url: Some(format!("{}/stripe", state.api_url)),
+        webhook_secret: Some(state.demo.stripe_webhook_secret.clone().into()),
+        ..StripeSettings::default()
+    });
     secrets.seed(&admin_url, fakes.url()).await.context("demo organization")?;
     let roles = start_roles(&state, &secrets, &data_dir, client, &places).await?;
     progress("serve and worker are running");

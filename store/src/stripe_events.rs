@@ -214,9 +214,9 @@ async fn insert(
     now: DateTime<Utc>,
 ) -> Result<Taken, StoreError> {
     let stored = query!(
-        "insert into stripe_events as e (id, customer, type, created_at, received_at, body,
+        "insert into stripe_events as e (id, customer, type, created_at, received_at,
              body_sha256, status)
-         values ($1, $2, $3, $4, $5, $6, $7, 'received')
+         values ($1, $2, $3, $4, $5, $6, 'received')
          on conflict (id) do update set conflicts = e.conflicts + 1
              where e.body_sha256 <> excluded.body_sha256
          returning conflicts",
@@ -225,7 +225,6 @@ async fn insert(
         event.event_type,
         event.created,
         now,
-        body,
         &Sha256::digest(body)[..],
     )
     .fetch_optional(&mut **tx)

@@ -17,10 +17,8 @@ pub(super) async fn read(
         .meter_error_report(event_id)
         .await
         .map_err(|error| failure(UNAVAILABLE, error.to_string(), true, error.retry_after()))?;
-    let Some(report) = report else {
-        tracing::warn!("Stripe does not know an error report that it told of");
-        return Ok(ErrorReportRead::default());
-    };
+    // It may show a little later than it was told of; or the key is of another account, or of test mode.
+    let report = report.ok_or_else(|| again("Stripe does not know the error report"))?;
     let (mut rejected, mut strangers) = (0_u32, 0_u32);
     for (code, identifier) in &report.samples {
         let is_ours = match identifier {

@@ -8,7 +8,10 @@ use providers::{
     error::{ErrorKind, ProviderError},
     stripe::{NewCustomer, StripeClient},
 };
-use store::onboarding::{self, CustomerStep, Part};
+use store::{
+    onboarding::{self, CustomerStep, Part},
+    stripe_events,
+};
 use temporalio_sdk::activities::ActivityError;
 
 use super::{AFTER, BEFORE, OnboardingActivities};
@@ -31,6 +34,8 @@ pub(super) async fn make(
     let step = onboarding::begin_customer(&room.db, organization, now).await;
     let CustomerStep::Due { name, email, tried_at } = step.map_err(|error| of_store(&error))?
     else {
+        // A crash after the linking left this undone.
+        retake(room, organization, now).await?;
         return Ok(StepDone::default());
     };
     room.faults.point(BEFORE).await?;
@@ -47,7 +52,18 @@ pub(super) async fn make(
     room.faults.point(AFTER).await?;
     let linked = onboarding::link_customer(&room.db, organization, &customer, now).await;
     let done = linked.map_err(|error| of_store(&error))?;
+    retake(room, organization, now).await?;
     Ok(StepDone { done, has_called: false })
+}
+
+/// Applies what Stripe told of the customer while nobody knew whose it is.
+async fn retake(
+    room: &OnboardingActivities,
+    organization: OrganizationId,
+    now: DateTime<Utc>,
+) -> Result<(), ActivityError> {
+    let retaken = stripe_events::retake(&room.db, organization, now).await;
+    retaken.map(drop).map_err(|error| of_store(&error))
 }
 
 /// The first try makes a customer. Each later one looks for it first: the one before may have made it.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Database, StoreError,
+    audit::{self, Entry},
     database::{Tx, commit},
     error::During,
     events::{self, timestamp},
@@ -263,8 +264,8 @@ pub async fn reject_by_identifier(
     Ok(Some(is_new))
 }
 
-/// Asks for the next revision of a report that was rejected or whose fate is unknown, and for the
-/// workflow that sends it: a person says that it is not billed. False where there is nothing to repeat.
+/// Asks for the next revision of a report that was rejected or whose fate is unknown, or for one that
+/// was given up: a person says that it is not billed. False where there is nothing to repeat.
 ///
 /// # Errors
 /// When there is no such period, or the database fails.
@@ -272,19 +273,35 @@ pub async fn report_again(
     db: &Database,
     organization: OrganizationId,
     period: PeriodId,
+    actor: &str,
 ) -> Result<bool, StoreError> {
     const OPERATION: &str = "billing.report_again";
     let mut tx = db.tenant(organization).await?;
     let locked = periods::lock(&mut tx, organization, period).await?;
     let locked = locked.ok_or_else(|| invalid(OPERATION, "no such period"))?;
     let last = newest(&mut tx, organization, period).await?;
-    let is_over =
-        |report: &Report| matches!(report.state, ReportState::Rejected | ReportState::Unknown);
-    let Some(last) = last.filter(is_over) else {
-        commit(tx, OPERATION).await?;
-        return Ok(false);
+    match last {
+        Some(last) if matches!(last.state, ReportState::Rejected | ReportState::Unknown) => {
+            pending(&mut tx, organization, &last).await?;
+        }
+        None | Some(Report { state: ReportState::Pending, .. })
+            if was_given_up(&mut tx, organization, period).await? => {}
+        _ => {
+            commit(tx, OPERATION).await?;
+            return Ok(false);
+        }
+    }
+    let target = format!("billing_period:{period}");
+    let entry = Entry {
+        organization_id: organization,
+        actor,
+        action: "billing.report_again",
+        target: &target,
+        before: None,
+        after: None,
     };
-    pending(&mut tx, organization, &last).await?;
+    audit::record(&mut tx, entry).await?;
+    log(&mut tx, organization, Some(period), "report.requested", json!({})).await?;
     let input = ClosePeriod {
         organization_id: organization,
         period_id: period,
@@ -295,4 +312,22 @@ pub async fn report_again(
     starts::request(&mut tx, organization, StartKind::BillingCycle, &workflow_id, input).await?;
     commit(tx, OPERATION).await?;
     Ok(true)
+}
+
+/// Whether the workflow of the period stopped waiting for its report.
+async fn was_given_up(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    period: PeriodId,
+) -> Result<bool, StoreError> {
+    let row = query!(
+        r#"select exists (select from billing_events where organization_id = $1 and period_id = $2
+             and event = 'period.unreported') as "is_so!""#,
+        organization.0,
+        period.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .during("billing.was_given_up")?;
+    Ok(row.is_so)
 }

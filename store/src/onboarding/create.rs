@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError,
+    audit::{self, Entry},
     database::{Tx, commit, connect_options},
     error::{During, Problem},
     organizations::BillingSettings,
@@ -22,6 +23,8 @@ use crate::{
 };
 
 const OPERATION: &str = "onboarding.create";
+/// Who the audit log says it was: nobody else makes organizations.
+const ACTOR: &str = "command-line";
 /// A label of a domain name may have so many characters.
 const LONGEST_SLUG: usize = 63;
 const LONGEST_NAME: usize = 200;
@@ -127,6 +130,15 @@ async fn write(
         .map_err(|error| StoreError::new(OPERATION, Problem::Invalid(error.to_string())))?;
     let workflow_id = onboarding_workflow_id(id);
     starts::request(tx, id, StartKind::Onboarding, &workflow_id, input).await?;
+    let entry = Entry {
+        organization_id: id,
+        actor: ACTOR,
+        action: "organization.create",
+        target: "organization",
+        before: None,
+        after: Some(json!({ "slug": new.slug, "plan": new.plan, "template": new.template_slug })),
+    };
+    audit::record(tx, entry).await?;
     Ok(())
 }
 

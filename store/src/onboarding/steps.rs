@@ -124,9 +124,12 @@ pub async fn end(
     let mut tx = db.tenant(organization).await?;
     lock(&mut tx, organization).await?;
     let ended = query!(
-        "update onboardings set ended_at = $3, state = case
-             when $2 or exists (select from organizations
-                 where id = $1 and first_call_at is not null) then 'first-call' else 'expired' end
+        // A key that nobody asked for in all that time is not kept in clear.
+        "update onboardings set ended_at = $3,
+             state = case when called.is_so then 'first-call' else 'expired' end,
+             first_key = case when called.is_so then first_key end
+         from (select $2 or exists (select from organizations
+             where id = $1 and first_call_at is not null) as is_so) called
          where organization_id = $1 and state = 'running'",
         organization.0,
         has_called,

@@ -45,17 +45,15 @@ impl Calendar {
         }
     }
 
-    /// The period that begins at `start`. It ends with Stripe's if it begins within that, and where
-    /// Stripe's begins if that is sooner than the next anchor day.
+    /// The period that begins at `start`.
     pub(super) fn after(&self, start: DateTime<Utc>) -> Span {
         let zone = period::zone_or_utc(&self.timezone);
-        let anchored = period::period_after(start, self.anchor_day, zone);
-        let end = match self.stripe {
-            Some(stripe) if stripe.start <= start && start < stripe.end => stripe.end,
-            Some(stripe) if start < stripe.start => anchored.end.min(stripe.start),
-            _ => anchored.end,
-        };
-        Span { start, end }
+        match self.stripe {
+            Some(stripe) => {
+                Span { start, end: period::end_beside(start, stripe, self.anchor_day, zone) }
+            }
+            None => period::period_after(start, self.anchor_day, zone),
+        }
     }
 }
 

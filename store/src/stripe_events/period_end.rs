@@ -48,7 +48,8 @@ pub(super) async fn follow(
     .await
     .during(OPERATION)?;
     let Some(open) = open else { return Ok(None) };
-    let end = end_of(open.period_start, span, anchor_day, &owner.timezone);
+    let zone = period::zone_or_utc(&owner.timezone);
+    let end = period::end_beside(open.period_start, span, anchor_day, zone);
     let period_id = PeriodId(open.id);
     if end != open.period_end {
         query!("update billing_periods set period_end = $2 where id = $1", open.id, end)
@@ -64,20 +65,6 @@ pub(super) async fn follow(
     Ok((end != open.period_end).then_some(Moved { period_id, was: open.period_end, is: end }))
 }
 
-/// Where a period that began at `start` ends: with Stripe's period if it began in that, at the
-/// beginning of Stripe's if that comes next, else at the anchor day.
-fn end_of(start: DateTime<Utc>, stripe: Span, anchor_day: u32, timezone: &str) -> DateTime<Utc> {
-    let zone = period::zone_or_utc(timezone);
-    if stripe.start <= start && start < stripe.end {
-        return stripe.end;
-    }
-    let anchored = period::period_after(start, anchor_day, zone).end;
-    // Stripe's periods begin at an hour of the anchor day: a midnight before it would leave a period of
-    // some hours, with all its included minutes.
-    let is_next = period::local_date(stripe.start, zone) <= period::local_date(anchored, zone);
-    if start < stripe.start && is_next { stripe.start } else { anchored }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
@@ -89,7 +76,8 @@ mod tests {
 
     fn ends(start: &str, stripe: [&str; 2], anchor_day: u32, zone: &str) -> String {
         let stripe = Span { start: utc(stripe[0]), end: utc(stripe[1]) };
-        let end = end_of(utc(start), stripe, anchor_day, zone);
+        let zone = period::zone_or_utc(zone);
+        let end = period::end_beside(utc(start), stripe, anchor_day, zone);
         end.format("%Y-%m-%dT%H:%MZ").to_string()
     }
 

@@ -65,6 +65,19 @@ pub fn period_after(end: DateTime<Utc>, anchor_day: u32, zone: Tz) -> Span {
     Span { start: end, end: period_of(end, anchor_day, zone).end }
 }
 
+/// Where a period that began at `start` ends beside a subscription at Stripe: with Stripe's period if it
+/// began in that, at the beginning of Stripe's if that comes next, else at the anchor day.
+pub fn end_beside(start: DateTime<Utc>, stripe: Span, anchor_day: u32, zone: Tz) -> DateTime<Utc> {
+    if stripe.start <= start && start < stripe.end {
+        return stripe.end;
+    }
+    let anchored = period_after(start, anchor_day, zone).end;
+    // Stripe's periods begin at an hour of the anchor day: a midnight before it would leave a period of
+    // some hours, with all its included minutes.
+    let is_next = local_date(stripe.start, zone) <= local_date(anchored, zone);
+    if start < stripe.start && is_next { stripe.start } else { anchored }
+}
+
 fn anchored(month: NaiveDate, anchor_day: u32) -> NaiveDate {
     let days = (28..=31).rev().chain([1]);
     let mut candidates = [anchor_day].into_iter().chain(days.filter(|day| *day <= anchor_day));
