@@ -80,6 +80,17 @@ create index billing_periods_unclosed on billing_periods (period_end) where stat
 -- looking each row's organization up.
 alter table daily_usage drop constraint daily_usage_organization_id_fkey;
 
+alter table organizations no force row level security;
+alter table billing_periods no force row level security;
+alter table usage_ledger no force row level security;
+update billing_periods p set overage_price = o.overage_price from organizations o
+    where o.id = p.organization_id and p.status <> 'closed';
+update organizations o set first_call_at =
+    (select min(l.occurred_at) from usage_ledger l where l.organization_id = o.id);
+alter table organizations force row level security;
+alter table billing_periods force row level security;
+alter table usage_ledger force row level security;
+
 -- Days that changed after they were over: aggregated again by the next run.
 create table usage_days_touched (
     organization_id uuid not null,

@@ -29,6 +29,8 @@ const MOST_KEYS: usize = 10_000;
 pub enum Scope {
     /// Calls, their transcripts, recordings and results.
     ReadCalls,
+    /// What is billed, was billed and will be.
+    ReadBilling,
     /// Which credentials there are for providers.
     ReadCredentials,
     /// Setting, rotating and removing credentials for providers.
@@ -50,6 +52,7 @@ impl Scope {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadCalls => "calls:read",
+            Self::ReadBilling => "billing:read",
             Self::ReadCredentials => "credentials:read",
             Self::WriteCredentials => "credentials:write",
             Self::ReadEvents => "events:read",

@@ -10,8 +10,8 @@ use contract::ids::PeriodId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{
-    billing,
-    reads::{Place, billing as reads},
+    StoreError, billing,
+    reads::{Page, Place, billing as reads},
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -30,6 +30,8 @@ use super::{
 
 const DEFAULT_LIMIT: u16 = 50;
 const MAX_LIMIT: u16 = 250;
+/// Rows of a file: decades of periods, and it stays under a few MB.
+const MOST_ROWS: usize = 10_000;
 
 /// The routes of billing.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
@@ -85,7 +87,7 @@ pub struct PeriodsQuery {
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// `json` or `csv`; the latter has no cursor, so ask for as many as there are.
+    /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
     #[serde(default)]
     format: Format,
 }
@@ -102,6 +104,9 @@ pub struct BillingEventsQuery {
     limit: Option<u16>,
     /// `next_cursor` of the page before, with the same filter.
     cursor: Option<String>,
+    /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
+    #[serde(default)]
+    format: Format,
 }
 
 /// A page of billing periods, newest first.
@@ -220,7 +225,7 @@ async fn preview(
     caller: Caller,
     State(api): State<ApiState>,
 ) -> Result<Json<BillingPreview>, Problem> {
-    let organization = caller.may(Scope::ReadUsage)?;
+    let organization = caller.may(Scope::ReadBilling)?;
     let preview = billing::statement(&api.db, organization, None, Utc::now()).await?;
     let (exact, rounded) = (preview.overage_usd(), preview.overage_usd_rounded());
     let sums = preview.statement;
@@ -250,44 +255,77 @@ async fn periods(
     State(api): State<ApiState>,
     Parameters(asked): Parameters<PeriodsQuery>,
 ) -> Result<Response, Problem> {
-    let organization = caller.may(Scope::ReadUsage)?;
+    let organization = caller.may(Scope::ReadBilling)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("billing periods {organization}");
     let after = begin(&api, &list, asked.cursor.as_deref())?;
+    if asked.format == Format::Csv {
+        let read = |after| reads::periods(&api.db, organization, after, MAX_LIMIT);
+        let place = |last: &reads::PeriodRow| Place { at: last.span.start, id: last.id.0 };
+        let periods = all(after, read, place).await?.into_iter().map(BillingPeriod::from);
+        return Ok(csv("billing-periods.csv", COLUMNS, periods.map(|period| period.cells())));
+    }
     let page = reads::periods(&api.db, organization, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
         let position = Position { at: last.span.start, id: last.id.0 };
         cursor::seal(&api.cursor_key, &list, &position)
     });
-    let data: Vec<BillingPeriod> = page.items.into_iter().map(BillingPeriod::from).collect();
-    Ok(match asked.format {
-        Format::Json => Json(PeriodsPage { data, next_cursor }).into_response(),
-        Format::Csv => csv("billing-periods.csv", COLUMNS, data.iter().map(BillingPeriod::cells)),
-    })
+    let data = page.items.into_iter().map(BillingPeriod::from).collect();
+    Ok(Json(PeriodsPage { data, next_cursor }).into_response())
+}
+
+/// Everything from a place on, page by page, at most [`MOST_ROWS`].
+async fn all<T, F>(
+    mut after: Place,
+    read: impl Fn(Place) -> F,
+    place: impl Fn(&T) -> Place,
+) -> Result<Vec<T>, Problem>
+where
+    F: Future<Output = Result<Page<T>, StoreError>>,
+{
+    let mut rows = Vec::new();
+    while rows.len() < MOST_ROWS {
+        let page = read(after).await?;
+        let more = page.more;
+        rows.extend(page.items);
+        match rows.last().filter(|_| more) {
+            Some(last) => after = place(last),
+            None => break,
+        }
+    }
+    rows.truncate(MOST_ROWS);
+    Ok(rows)
 }
 
 /// List the history of billing
 #[utoipa::path(get, path = "/v1/billing/events", tag = "billing", params(BillingEventsQuery),
-    responses((status = 200, description = "A page of the history", body = BillingEventsPage),
+    responses((status = 200, description = "A page of the history", content(
+        (BillingEventsPage = "application/json"), (String = "text/csv"))),
     (status = 400, response = Problem)))]
 async fn events(
     caller: Caller,
     State(api): State<ApiState>,
     Parameters(asked): Parameters<BillingEventsQuery>,
-) -> Result<Json<BillingEventsPage>, Problem> {
-    let organization = caller.may(Scope::ReadUsage)?;
+) -> Result<Response, Problem> {
+    let organization = caller.may(Scope::ReadBilling)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("billing events {organization} {:?}", asked.period_id);
     let after = begin(&api, &list, asked.cursor.as_deref())?;
     let period = asked.period_id.map(PeriodId);
+    if asked.format == Format::Csv {
+        let read = |after| reads::events(&api.db, organization, period, after, MAX_LIMIT);
+        let place = |last: &reads::BillingEventRow| Place { at: last.created_at, id: last.id };
+        let events = all(after, read, place).await?.into_iter().map(BillingEvent::from);
+        return Ok(csv("billing-events.csv", EVENT_COLUMNS, events.map(|event| event.cells())));
+    }
     let page = reads::events(&api.db, organization, period, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
         cursor::seal(&api.cursor_key, &list, &Position { at: last.created_at, id: last.id })
     });
     let data = page.items.into_iter().map(BillingEvent::from).collect();
-    Ok(Json(BillingEventsPage { data, next_cursor }))
+    Ok(Json(BillingEventsPage { data, next_cursor }).into_response())
 }
 
 const COLUMNS: &[&str] = &[
@@ -302,6 +340,20 @@ const COLUMNS: &[&str] = &[
     "report_state",
     "report_identifier",
 ];
+
+const EVENT_COLUMNS: &[&str] = &["created_at", "event", "period_id", "details", "id"];
+
+impl BillingEvent {
+    fn cells(&self) -> Vec<String> {
+        vec![
+            store::events::timestamp(self.created_at.0),
+            self.event.clone(),
+            self.period_id.map(|id| id.to_string()).unwrap_or_default(),
+            self.details.to_string(),
+            self.id.to_string(),
+        ]
+    }
+}
 
 impl BillingPeriod {
     fn cells(&self) -> Vec<String> {

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{Datelike, Days, NaiveDate, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
 use store::reads::usage::{self as reads, Of};
@@ -26,6 +26,8 @@ use super::{
 const DEFAULT_DAYS: u64 = 30;
 /// Most days of one answer.
 const MAX_DAYS: i64 = 400;
+/// Years that are taken for years: Postgres knows fewer than a date can name.
+const YEARS: std::ops::RangeInclusive<i32> = 2000..=2199;
 
 /// The routes of usage.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
@@ -237,6 +239,11 @@ pub(super) fn day_range(
     to: Option<NaiveDate>,
     today: NaiveDate,
 ) -> Result<(NaiveDate, NaiveDate), Problem> {
+    for (name, day) in [("from", from), ("to", to)] {
+        if day.is_some_and(|day| !YEARS.contains(&day.year())) {
+            return Err(Problem::query(name, "must be a day of 2000 to 2199"));
+        }
+    }
     let to = to.or(from.filter(|from| *from > today)).unwrap_or(today);
     let from = from.or_else(|| to.checked_sub_days(Days::new(DEFAULT_DAYS - 1))).unwrap_or(to);
     match (to - from).num_days() {
@@ -360,6 +367,8 @@ mod tests {
         assert_eq!(range(Some("2026-11-21"), Some("2026-11-20")), None);
         assert!(range(Some("2025-10-18"), None).is_some());
         assert_eq!(range(Some("2025-10-17"), None), None, "more than 400 days");
+        assert_eq!(range(None, Some("1999-12-31")), None);
+        assert_eq!(range(Some("2200-01-01"), None), None);
     }
 
     #[test]

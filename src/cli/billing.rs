@@ -37,8 +37,8 @@ pub(super) struct PeriodsArgs {
     /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 50)]
     limit: u32,
-    /// Print comma-separated values instead.
-    #[arg(long, conflicts_with = "output")]
+    /// Print all of them as comma-separated values instead.
+    #[arg(long, conflicts_with_all = ["output", "limit"])]
     csv: bool,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
@@ -55,6 +55,9 @@ pub(super) struct EventsArgs {
     /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// Print all of them as comma-separated values instead.
+    #[arg(long, conflicts_with_all = ["output", "limit"])]
+    csv: bool,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
@@ -106,7 +109,13 @@ async fn periods(args: &PeriodsArgs) -> Result<(), Failed> {
 async fn events(args: &EventsArgs) -> Result<(), Failed> {
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.period.map(|period| ("period_id", period.to_string())));
-    let page = args.target.api()?.get("/v1/billing/events", &query).await?;
+    let api = args.target.api()?;
+    if args.csv {
+        query.push(("format", "csv".to_owned()));
+        output::text(&api.get_text("/v1/billing/events", &query).await?);
+        return Ok(());
+    }
+    let page = api.get("/v1/billing/events", &query).await?;
     let events = page["data"].as_array().cloned().unwrap_or_default();
     output::rows(args.output, &["created_at", "event", "period_id", "details"], &events);
     if page["next_cursor"].is_string() {

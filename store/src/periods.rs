@@ -185,7 +185,6 @@ async fn roll(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     const OPERATION: &str = "periods.roll";
-    let calendar = Calendar::of(tx, organization).await?;
     loop {
         let last = find!(
             tx,
@@ -193,17 +192,20 @@ async fn roll(
             "where organization_id = $1 order by period_start desc limit 1",
             organization.0,
         )?;
-        let next = match last {
-            None => calendar.first(now),
+        let begins = match last {
+            None => None,
             Some(last) if last.status == PeriodStatus::Open => {
                 if now < last.span.end {
                     return Ok(());
                 }
                 let Some(end) = end_open(tx, &last, now).await? else { continue };
-                calendar.after(end)
+                Some(end)
             }
-            Some(last) => calendar.after(last.span.end),
+            Some(last) => Some(last.span.end),
         };
+        // Read only now: an event of Stripe that was waited for has changed it.
+        let calendar = Calendar::of(tx, organization).await?;
+        let next = begins.map_or_else(|| calendar.first(now), |begins| calendar.after(begins));
         insert_open(tx, organization, next).await?;
     }
 }

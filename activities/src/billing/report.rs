@@ -85,7 +85,11 @@ async fn send(
             let outcome = ReportOutcome::NotConfigured;
             waiting(room, input, outcome, report.quantity, Some(code)).await
         }
-        Posted::NotSent(error) | Posted::InDoubt(error) => Err(of_provider(&error)),
+        Posted::NotSent(error) => Err(of_provider(&error)),
+        // Whatever the last answer was: what may have been taken is asked for until it is known.
+        Posted::InDoubt(error) => {
+            Err(failure(UNAVAILABLE, error.to_string(), true, error.retry_after()))
+        }
     }
 }
 
@@ -109,7 +113,9 @@ impl Posted {
         let is_stored = matches!(error, MeterEventError::Stored(_));
         let error = ProviderError::from(error);
         match &error.kind {
-            _ if is_stored || (in_doubt && error.can_retry()) => Self::InDoubt(error),
+            _ if is_stored || (in_doubt && (is_unauthorized || error.can_retry())) => {
+                Self::InDoubt(error)
+            }
             ErrorKind::Rejected { code } if is_unauthorized => {
                 Self::Unauthorized { code: code.clone() }
             }
@@ -236,6 +242,7 @@ mod tests {
             (Err(Failed(error(rejected()))), false, "rejected"),
             (Err(Failed(error(rejected()))), true, "rejected"),
             (Err(Unauthorized(error(rejected()))), false, "unauthorized"),
+            (Err(Unauthorized(error(rejected()))), true, "in doubt"),
             (Err(Failed(error(busy()))), false, "not sent"),
             // The key before it had a stored 500, which may have been taken.
             (Err(Failed(error(busy()))), true, "in doubt"),

@@ -105,7 +105,17 @@ pub async fn gave_up(
     let mut tx = db.tenant(organization).await?;
     let locked = periods::lock(&mut tx, organization, period).await?;
     locked.ok_or_else(|| invalid(OPERATION, "no such period"))?;
-    let key = format!("{REPORT_FAILED}/{period}/unreported");
+    // Once for each time that somebody asked for it.
+    let requested = query!(
+        r#"select count(*) as "times!" from billing_events
+         where organization_id = $1 and period_id = $2 and event = 'report.requested'"#,
+        organization.0,
+        period.0,
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let key = format!("{REPORT_FAILED}/{period}/unreported/{}", requested.times);
     let details = json!({
         "period_id": period,
         "reason": "unreported",

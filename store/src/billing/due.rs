@@ -106,7 +106,10 @@ async fn over(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StoreError> {
              or p.overage_minutes > 0
                  and (r.state is null or r.state in ('pending', 'sending'))
                  and not exists (select from billing_events e
-                     where e.period_id = p.id and e.event = 'period.unreported'))
+                     where e.period_id = p.id and e.event = 'period.unreported'
+                         and not exists (select from billing_events q
+                         where q.period_id = p.id and q.event = 'report.requested'
+                             and q.created_at > e.created_at)))
          order by p.period_start"#,
         now,
     )

@@ -36,10 +36,13 @@ pub async fn freeze(
     now: DateTime<Utc>,
 ) -> Result<PeriodFrozen, StoreError> {
     for _ in 0..MOST_BEHIND {
-        let found = statement(db, organization, Some(period), now).await?;
-        let is_early = !found.is_frozen() && now < found.span.end;
-        if is_early || found.is_frozen() {
-            return Ok(frozen(&found, is_early));
+        // The statement of one that is not frozen adds up its ledger.
+        let stands = stands(db, organization, period).await?;
+        if stands.is_frozen {
+            return Ok(frozen(&statement(db, organization, Some(period), now).await?));
+        }
+        if now < stands.end {
+            return Ok(PeriodFrozen { is_early: true, ..PeriodFrozen::default() });
         }
         roll(db, organization, now).await?;
         freeze_earliest(db, organization, period, now).await?;
@@ -47,11 +50,37 @@ pub async fn freeze(
     Err(invalid(OPERATION, "too many periods before this one are not frozen"))
 }
 
-fn frozen(found: &Preview, is_early: bool) -> PeriodFrozen {
+/// How far a period is.
+struct Stands {
+    end: DateTime<Utc>,
+    is_frozen: bool,
+}
+
+async fn stands(
+    db: &Database,
+    organization: OrganizationId,
+    period: PeriodId,
+) -> Result<Stands, StoreError> {
+    let mut tx = db.tenant(organization).await?;
+    let row = query!(
+        r#"select period_end, watermark is not null or status = 'closed' as "is_frozen!"
+         from billing_periods where organization_id = $1 and id = $2"#,
+        organization.0,
+        period.0,
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    let row = row.ok_or_else(|| invalid(OPERATION, "no such period"))?;
+    Ok(Stands { end: row.period_end, is_frozen: row.is_frozen })
+}
+
+fn frozen(found: &Preview) -> PeriodFrozen {
     PeriodFrozen {
         statement: found.statement,
         watermark: found.watermark,
-        is_early,
+        is_early: false,
         is_closed: found.status == PeriodStatus::Closed,
     }
 }

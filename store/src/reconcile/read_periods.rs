@@ -88,7 +88,10 @@ async fn periods(tx: &mut Tx, zoned: &Zoned) -> Result<Vec<PeriodBooks>, StoreEr
              exists (select from billing_events e
                  where e.period_id = p.id and e.event = 'report.waiting') as "is_logged!",
              exists (select from billing_events e
-                 where e.period_id = p.id and e.event = 'period.unreported') as "is_given_up!"
+                 where e.period_id = p.id and e.event = 'period.unreported'
+                     and not exists (select from billing_events q
+                     where q.period_id = p.id and q.event = 'report.requested'
+                             and q.created_at > e.created_at)) as "is_given_up!"
          from billing_periods p
          join organizations o on o.id = p.organization_id
          left join billing_periods b on b.organization_id = p.organization_id

@@ -50,8 +50,11 @@ impl World {
 /// Some fields of each row.
 fn fields(rows: &Value, names: &[&str]) -> Value {
     let rows = rows.as_array().expect("rows").iter();
-    let row = |row: &Value| names.iter().map(|name| ((*name).to_owned(), row[*name].clone()));
-    rows.map(|one| Value::Object(row(one).collect())).collect()
+    let object = rows.map(|row| {
+        let fields = names.iter().map(|name| ((*name).to_owned(), row[*name].clone()));
+        Value::Object(fields.collect())
+    });
+    object.collect()
 }
 
 /// The world of the numbers: two assistants, one period that was billed, one that is open.

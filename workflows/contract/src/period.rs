@@ -72,9 +72,9 @@ pub fn end_beside(start: DateTime<Utc>, stripe: Span, anchor_day: u32, zone: Tz)
         return stripe.end;
     }
     let anchored = period_after(start, anchor_day, zone).end;
-    // Stripe's periods begin at an hour of the anchor day: a midnight before it would leave a period of
-    // some hours, with all its included minutes.
-    let is_next = local_date(stripe.start, zone) <= local_date(anchored, zone);
+    // Stripe's periods begin at an hour of the anchor day in UTC, here perhaps the day after it: a midnight
+    // before that would leave a period of some hours, with all its included minutes.
+    let is_next = local_date(stripe.start, zone) <= local_date(anchored, zone) + Days::new(1);
     if start < stripe.start && is_next { stripe.start } else { anchored }
 }
 
