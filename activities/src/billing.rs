@@ -128,10 +128,10 @@ impl BillingActivities {
     #[activity(definition = contract::billing::ReadErrorReportActivity)]
     pub async fn read_error_report(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: ReadErrorReport,
     ) -> Result<ErrorReportRead, ActivityError> {
-        error_report::read(&self, &input.event_id).await
+        beating(&ctx, error_report::read(&self, &input.event_id)).await
     }
 }
 

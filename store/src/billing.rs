@@ -4,6 +4,7 @@
 //! watermark and what the period comes to, the claims of [`claim_report`] and [`settle_report`]
 //! stand around the request to Stripe, [`close`] writes the close down.
 
+mod accepted;
 mod claim;
 mod close;
 mod due;
@@ -23,6 +24,7 @@ use crate::{
     error::{During, Problem},
 };
 
+pub use accepted::{AcceptedReport, accepted};
 pub use claim::{claim_report, note_waiting};
 pub use close::{Closed, close, gave_up};
 pub use due::due;

@@ -283,8 +283,8 @@ impl Months {
         });
         assert_eq!(total, tenant.model.total(), "every unit is in one period of {who}");
         if tenant.model.included == 0 && tenant.model.limit == UsageLimit::Soft {
-            let frozen = tenant.model.periods.iter().filter_map(|period| period.frozen);
-            let owed = frozen.last().map_or(0, |last| last.carried_on_minutes);
+            let mut frozen = tenant.model.periods.iter().filter_map(|period| period.frozen);
+            let owed = frozen.next_back().map_or(0, |last| last.carried_on_minutes);
             assert_eq!(billed + owed, total.minutes, "billed is used, of {who}");
         }
         expected.values().map(|day| day.calls).sum()

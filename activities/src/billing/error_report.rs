@@ -1,11 +1,20 @@
 //! `billing.read_error_report`: what Stripe took and could not bill after all.
 
+use chrono::TimeDelta;
 use contract::{billing::ErrorReportRead, failure::UNAVAILABLE};
+use providers::stripe::StripeClient;
 use store::billing;
 use temporalio_sdk::activities::ActivityError;
 
 use super::{BillingActivities, report::again};
 use crate::failure::{failure, of_store_until_done};
+
+/// Stripe takes usage of so long ago.
+const REPORTABLE: TimeDelta = TimeDelta::days(35);
+/// Reports read at a time.
+const PAGE: i64 = 200;
+/// Why a report is rejected that Stripe took, and names no error of.
+const NOT_COUNTED: &str = "not-counted";
 
 pub(super) async fn read(
     room: &BillingActivities,
@@ -39,9 +48,55 @@ pub(super) async fn read(
         metrics::counter!("postcall_billing_reports_total", "fate" => "rejected-later")
             .increment(rejected.into());
     }
-    if strangers > 0 || report.errors as usize > report.samples.len() {
-        let errors = report.errors;
-        tracing::error!(errors, strangers, "an error report of Stripe tells of unknown usage");
+    if strangers > 0 {
+        tracing::warn!(strangers, "an error report of Stripe tells of usage that is not ours");
+    }
+    if report.errors as usize > report.samples.len() {
+        rejected += look_at_all(room, stripe).await?;
     }
     Ok(ErrorReportRead { errors: report.errors, rejected })
+}
+
+/// Stripe names a few examples of its errors only: for all that it has taken lately it is asked what it
+/// has counted. Gives how many reports it has not.
+async fn look_at_all(
+    room: &BillingActivities,
+    stripe: &StripeClient,
+) -> Result<u32, ActivityError> {
+    let since = room.clock.now() - REPORTABLE;
+    let (mut missing, mut unclear, mut after) = (0_u32, 0_u32, None);
+    loop {
+        let page = billing::accepted(&room.db, since, after, PAGE).await;
+        let page = page.map_err(|error| of_store_until_done(&error))?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for report in page {
+            let (from, until) = (report.minute.start, report.minute.end);
+            let counted = stripe
+                .counted(&report.event_name, &report.customer, from, until)
+                .await
+                .map_err(|error| failure(UNAVAILABLE, error.to_string(), true, None))?;
+            match counted {
+                Some(0) | None => {
+                    let now = room.clock.now();
+                    let rejected = billing::reject_by_identifier(
+                        &room.db,
+                        &report.identifier,
+                        NOT_COUNTED,
+                        now,
+                    );
+                    let rejected = rejected.await.map_err(|error| of_store_until_done(&error))?;
+                    missing += u32::from(rejected == Some(true));
+                }
+                Some(counted) if i64::try_from(counted).is_ok_and(|it| it < report.together) => {
+                    unclear += 1;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    if missing + unclear > 0 {
+        tracing::error!(missing, unclear, "Stripe has not counted all that it took");
+    }
+    Ok(missing)
 }

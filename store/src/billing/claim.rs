@@ -211,7 +211,7 @@ async fn doubt(
 }
 
 /// Stripe sums up usage by whole minutes.
-fn minute_of(at: DateTime<Utc>) -> Span {
+pub(super) fn minute_of(at: DateTime<Utc>) -> Span {
     let start = at - TimeDelta::seconds(at.timestamp().rem_euclid(60));
     let start = start - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
     Span { start, end: start + TimeDelta::minutes(1) }
