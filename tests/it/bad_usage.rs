@@ -212,7 +212,8 @@ async fn without_a_customer_the_next_period_begins_and_the_report_waits() {
 impl World {
     /// The counter of the newest period shows so many minutes, soon.
     async fn redis_has(&self, minutes: i64) {
-        let sql = "select extract(epoch from max(period_start))::bigint from billing_periods";
+        let sql =
+            "select floor(extract(epoch from max(period_start)))::bigint from billing_periods";
         let start = self.number(sql).await;
         let start = chrono::DateTime::from_timestamp(start, 0).expect("a time");
         let name = contract::names::period_name(start);

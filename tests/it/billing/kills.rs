@@ -79,7 +79,7 @@ async fn counters_are_set(
     organization: contract::ids::OrganizationId,
     point: &'static str,
 ) {
-    let sql = "select extract(epoch from period_start)::bigint, coalesce((select sum(quantity)::bigint from usage_ledger l
+    let sql = "select floor(extract(epoch from period_start))::bigint, coalesce((select sum(quantity)::bigint from usage_ledger l
             where l.period_id = p.id and meter = 'call_minutes'), 0)
         from billing_periods p where organization_id = $1";
     let client = redis::Client::open(world.redis_url.as_str()).unwrap();

@@ -95,7 +95,8 @@ pub(super) fn organization(
 
 /// Everything that is told of one call.
 fn call_of(dice: &mut Dice, call: usize, zone: Tz, start: DateTime<Utc>) -> Vec<Telling> {
-    let mut began = start + TimeDelta::seconds(dice.between(0, DAYS * 86_400));
+    // Not on the first days: no nightly run looks at what was before it.
+    let mut began = start + TimeDelta::seconds(dice.between(2 * 86_400, DAYS * 86_400));
     if dice.percent(35) {
         // Around a local midnight, where days and periods begin.
         let midnight = day_start(local_date(began, zone), zone);

@@ -22,7 +22,7 @@ words! {
     DurationFlag, "duration flag" {
         /// It was longer than [`MAX_DURATION_SECONDS`], and was cut to that.
         Capped = "capped",
-        /// The call ended before it began, so it counts as 0 seconds.
+        /// It was less than nothing, or the call ended before it began; without better times it is 0.
         Negative = "negative",
     }
 }
