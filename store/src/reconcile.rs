@@ -1,7 +1,7 @@
 //! The books side by side: calls, ledger, daily usage, totals, Redis, Stripe.
 //!
 //! A page of organizations is read with one statement per book, all in one snapshot, and compared in
-//! plain code ([`days`], [`periods`]). What differs is explained to the last unit or it is an alert.
+//! plain code (`days`, `periods`). What differs is explained to the last unit or it is an alert.
 
 mod bounds;
 mod days;
