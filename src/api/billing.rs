@@ -89,6 +89,7 @@ pub struct PeriodsQuery {
     cursor: Option<String>,
     /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 
@@ -106,6 +107,7 @@ pub struct BillingEventsQuery {
     cursor: Option<String>,
     /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 

@@ -86,9 +86,11 @@ pub struct DaysQuery {
     assistant_id: Option<Uuid>,
     /// `day`: a row a day. `assistant`: a row for each assistant and day with calls of it.
     #[serde(default)]
+    #[param(inline)]
     by: By,
     /// `json` or `csv`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 
