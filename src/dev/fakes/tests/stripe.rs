@@ -1,7 +1,7 @@
 //! Stripe's fake: what is counted, what is only taken, and what it tells of that.
 
 use super::*;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ::providers::{
     error::ErrorKind,
@@ -11,7 +11,7 @@ use ::providers::{
     },
 };
 use axum::{Router, http::HeaderMap, routing::post};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::ids::OrganizationId;
 use serde_json::json;
 use uuid::Uuid;
@@ -23,12 +23,14 @@ const LOCK_TIMEOUT: &str =
     include_str!("../../../../tests/fixtures/stripe/error_429_lock_timeout.json");
 
 fn event(customer: &str, identifier: &str, quantity: u64) -> MeterEvent {
+    // The same in every request: a second later it would be another one under the same key.
+    static AT: OnceLock<DateTime<Utc>> = OnceLock::new();
     MeterEvent {
         event_name: "voice_minutes".to_owned(),
         customer: customer.to_owned(),
         quantity,
         identifier: identifier.to_owned(),
-        at: Utc::now(),
+        at: *AT.get_or_init(Utc::now),
     }
 }
 
