@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
+use chrono::Utc;
 use contract::ids::PeriodId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -203,22 +203,6 @@ pub struct BillingEvent {
     created_at: Timestamp,
 }
 
-/// Where a page ended.
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    #[serde(with = "ts_microseconds")]
-    at: DateTime<Utc>,
-    id: Uuid,
-}
-
-fn begin(api: &ApiState, list: &str, cursor: Option<&str>) -> Result<Place, Problem> {
-    // A period may begin at most a moment from now, by the database's clock.
-    let newest = || Place::before(Utc::now() + TimeDelta::days(1));
-    let Some(text) = cursor else { return Ok(newest()) };
-    let position: Position = cursor::open(&api.cursor_key, list, text)?;
-    Ok(Place { at: position.at, id: position.id })
-}
-
 /// Show what closing now would bill
 #[utoipa::path(get, path = "/v1/billing/preview", tag = "billing", responses(
     (status = 200, description = "What closing the current period now would bill",
@@ -260,7 +244,7 @@ async fn periods(
     let organization = caller.may(Scope::ReadBilling)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("billing periods {organization}");
-    let after = begin(&api, &list, asked.cursor.as_deref())?;
+    let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     if asked.format == Format::Csv {
         let read = |after| reads::periods(&api.db, organization, after, MAX_LIMIT);
         let place = |last: &reads::PeriodRow| Place { at: last.span.start, id: last.id.0 };
@@ -270,8 +254,8 @@ async fn periods(
     let page = reads::periods(&api.db, organization, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
-        let position = Position { at: last.span.start, id: last.id.0 };
-        cursor::seal(&api.cursor_key, &list, &position)
+        let place = Place { at: last.span.start, id: last.id.0 };
+        cursor::after(&api.cursor_key, &list, place)
     });
     let data = page.items.into_iter().map(BillingPeriod::from).collect();
     Ok(Json(PeriodsPage { data, next_cursor }).into_response())
@@ -313,7 +297,7 @@ async fn events(
     let organization = caller.may(Scope::ReadBilling)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("billing events {organization} {:?}", asked.period_id);
-    let after = begin(&api, &list, asked.cursor.as_deref())?;
+    let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let period = asked.period_id.map(PeriodId);
     if asked.format == Format::Csv {
         let read = |after| reads::events(&api.db, organization, period, after, MAX_LIMIT);
@@ -324,7 +308,7 @@ async fn events(
     let page = reads::events(&api.db, organization, period, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
-        cursor::seal(&api.cursor_key, &list, &Position { at: last.created_at, id: last.id })
+        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
     });
     let data = page.items.into_iter().map(BillingEvent::from).collect();
     Ok(Json(BillingEventsPage { data, next_cursor }).into_response())

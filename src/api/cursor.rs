@@ -5,8 +5,11 @@
 //! refused rather than answered wrongly.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Serialize, de::DeserializeOwned};
+use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+use store::reads::Place;
+use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
 
@@ -35,6 +38,28 @@ pub(super) fn open<P: DeserializeOwned>(
         let detail = "The cursor does not belong to this list with these filters.";
         Problem::with_detail(Kind::InvalidCursor, detail)
     })
+}
+
+/// Where a page of a list by time and id ended.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    #[serde(with = "ts_microseconds")]
+    at: DateTime<Utc>,
+    id: Uuid,
+}
+
+/// The place that a page of a list by time and id follows.
+pub(super) fn begin(key: &[u8; 32], list: &str, cursor: Option<&str>) -> Result<Place, Problem> {
+    // The database's clock wrote the times of the rows, and may be a little ahead of ours.
+    let newest = || Place::before(Utc::now() + TimeDelta::days(1));
+    let Some(text) = cursor else { return Ok(newest()) };
+    let Position { at, id } = open(key, list, text)?;
+    Ok(Place { at, id })
+}
+
+/// A cursor for what follows a place in a list by time and id.
+pub(super) fn after(key: &[u8; 32], list: &str, Place { at, id }: Place) -> Option<String> {
+    seal(key, list, &Position { at, id })
 }
 
 fn read<P: DeserializeOwned>(key: &[u8; 32], list: &str, cursor: &str) -> Option<P> {

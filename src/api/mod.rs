@@ -11,6 +11,7 @@ pub mod calls;
 pub mod credentials;
 mod csv;
 mod cursor;
+pub(crate) mod days;
 mod docs;
 pub mod events;
 pub mod extract;

@@ -3,7 +3,7 @@
 mod story;
 
 use axum::{Json, extract::State};
-use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use contract::ids::{CallId, OrganizationId, PeriodId};
 use serde::{Deserialize, Serialize};
 use store::reconcile::{self as books, Look, Measure, Reason, Scope as Of};
@@ -17,6 +17,7 @@ use self::story::CallUsage;
 use super::{
     ApiState,
     auth::{Caller, Scope},
+    days::{self, WrongRange},
     extract::{Id, Parameters},
     problem::Problem,
     timestamp::Timestamp,
@@ -24,8 +25,6 @@ use super::{
 
 /// Days before today that are compared where none are named.
 const DEFAULT_DAYS: u64 = 35;
-/// Most days of one comparison.
-pub(crate) const MAX_DAYS: i64 = 400;
 /// Where days begin first it is this much later than in UTC.
 const FIRST_ZONE: TimeDelta = TimeDelta::hours(14);
 
@@ -138,13 +137,7 @@ async fn reconcile(
 ) -> Result<Json<Reconciliation>, Problem> {
     let organization = caller.may(Scope::ReadUsage)?;
     let now = Utc::now();
-    let (from, to) = range(asked.from, asked.to, now).map_err(|wrong| match wrong {
-        WrongRange::Reversed => Problem::query("from", "must not be after `to`"),
-        WrongRange::Absurd => Problem::query("from", "must be a day of 2000 to 2199"),
-        WrongRange::TooLong => {
-            Problem::query("from", format!("no more than {MAX_DAYS} days at once"))
-        }
-    })?;
+    let (from, to) = range(asked.from, asked.to, now)?;
     let look = Look { from, to, now, all: asked.all };
     let found = books::without_counters(&api.db, organization, look).await?;
     Ok(Json(Reconciliation {
@@ -177,17 +170,6 @@ async fn explain(
     Ok(Json(CallUsage::from(story)))
 }
 
-/// Why a range of days cannot be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WrongRange {
-    /// It ends before it begins.
-    Reversed,
-    /// It has more than [`MAX_DAYS`].
-    TooLong,
-    /// It lies where there was no telephone, or will be none of ours.
-    Absurd,
-}
-
 /// The days to compare. Today is the latest that it is anywhere: a day that has not begun has no calls.
 pub(crate) fn range(
     from: Option<NaiveDate>,
@@ -195,16 +177,7 @@ pub(crate) fn range(
     now: DateTime<Utc>,
 ) -> Result<(NaiveDate, NaiveDate), WrongRange> {
     let today = (now + FIRST_ZONE).date_naive();
-    let to = to.or(from.filter(|from| *from > today)).unwrap_or(today);
-    let from = from.or_else(|| to.checked_sub_days(Days::new(DEFAULT_DAYS))).unwrap_or(to);
-    if [from, to].iter().any(|date| !(2000..2200).contains(&date.year())) {
-        return Err(WrongRange::Absurd);
-    }
-    match (to - from).num_days() {
-        ..0 => Err(WrongRange::Reversed),
-        days if days >= MAX_DAYS => Err(WrongRange::TooLong),
-        _ => Ok((from, to)),
-    }
+    days::range(from, to, today, DEFAULT_DAYS)
 }
 
 impl From<books::Row> for BookRow {
@@ -270,7 +243,11 @@ mod tests {
         assert_eq!(range(Some("2025-10-18"), Some("2026-11-22")), Err(WrongRange::TooLong));
         assert!(range(Some("2025-10-19"), Some("2026-11-22")).is_ok());
         for date in ["-262143-01-01", "1999-12-31", "2200-01-01"] {
-            assert_eq!(range(Some(date), Some(date)), Err(WrongRange::Absurd), "{date}");
+            assert_eq!(
+                range(Some(date), Some(date)),
+                Err(WrongRange::Absurd { is_end: false }),
+                "{date}"
+            );
         }
     }
 }

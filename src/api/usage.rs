@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use chrono::{Datelike, Days, NaiveDate, Utc};
+use chrono::{NaiveDate, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
 use store::reads::usage::{self as reads, Of};
@@ -17,17 +17,14 @@ use super::{
     ApiState,
     auth::{Caller, Scope},
     csv::csv,
+    days::range,
     extract::Parameters,
     problem::Problem,
     timestamp::Timestamp,
 };
 
-/// Days that are shown where none are named.
-const DEFAULT_DAYS: u64 = 30;
-/// Most days of one answer.
-const MAX_DAYS: i64 = 400;
-/// Years that are taken for years: Postgres knows fewer than a date can name.
-const YEARS: std::ops::RangeInclusive<i32> = 2000..=2199;
+/// Days before the last one that are shown where none are named.
+const DAYS_BEFORE: u64 = 29;
 
 /// The routes of usage.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
@@ -219,7 +216,7 @@ async fn days(
 ) -> Result<Response, Problem> {
     let organization = caller.may(Scope::ReadUsage)?;
     let today = reads::today(&api.db, organization, Utc::now()).await?;
-    let (from, to) = day_range(asked.from, asked.to, today)?;
+    let (from, to) = range(asked.from, asked.to, today, DAYS_BEFORE)?;
     let of = match (asked.assistant_id, asked.by) {
         (Some(assistant), _) => Of::Assistant(assistant),
         (None, By::Assistant) => Of::EachAssistant,
@@ -233,28 +230,6 @@ async fn days(
         Format::Json => Json(DaysOfUsage { from, to, data, total }).into_response(),
         Format::Csv => csv("usage.csv", COLUMNS, data.iter().map(DayOfUsage::cells)),
     })
-}
-
-/// Days from `from` to `to`, at most [`MAX_DAYS`] of them.
-pub(super) fn day_range(
-    from: Option<NaiveDate>,
-    to: Option<NaiveDate>,
-    today: NaiveDate,
-) -> Result<(NaiveDate, NaiveDate), Problem> {
-    for (name, day) in [("from", from), ("to", to)] {
-        if day.is_some_and(|day| !YEARS.contains(&day.year())) {
-            return Err(Problem::query(name, "must be a day of 2000 to 2199"));
-        }
-    }
-    let to = to.or(from.filter(|from| *from > today)).unwrap_or(today);
-    let from = from.or_else(|| to.checked_sub_days(Days::new(DEFAULT_DAYS - 1))).unwrap_or(to);
-    match (to - from).num_days() {
-        ..0 => Err(Problem::query("from", "must not be after `to`")),
-        days if days >= MAX_DAYS => {
-            Err(Problem::query("from", format!("no more than {MAX_DAYS} days at once")))
-        }
-        _ => Ok((from, to)),
-    }
 }
 
 /// A day without calls has no row in the books, and one here.
@@ -361,8 +336,9 @@ mod tests {
     #[test]
     fn a_range_is_the_last_thirty_days_unless_it_is_named() {
         let today = on("2026-11-21");
-        let range =
-            |from: Option<&str>, to: Option<&str>| day_range(from.map(on), to.map(on), today).ok();
+        let range = |from: Option<&str>, to: Option<&str>| {
+            super::range(from.map(on), to.map(on), today, DAYS_BEFORE).ok()
+        };
         assert_eq!(range(None, None), Some((on("2026-10-23"), today)));
         assert_eq!(range(Some("2026-11-01"), None), Some((on("2026-11-01"), today)));
         assert_eq!(range(None, Some("2026-01-30")), Some((on("2026-01-01"), on("2026-01-30"))));

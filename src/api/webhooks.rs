@@ -1,7 +1,6 @@
 //! `/v1/webhooks`: endpoints and the attempts at them. Reads only, and never a secret.
 
 use axum::{Json, extract::State};
-use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
 use contract::ids::EndpointId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -131,25 +130,6 @@ pub struct WebhookLog {
     created_at: Timestamp,
 }
 
-/// Where a page ended.
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    #[serde(with = "ts_microseconds")]
-    at: DateTime<Utc>,
-    id: Uuid,
-}
-
-impl PageQuery {
-    /// The place that the page follows.
-    fn begin(&self, api: &ApiState, list: &str) -> Result<Place, Problem> {
-        // The database's clock wrote the times of the rows, and may be a little ahead of ours.
-        let newest = || Place::before(Utc::now() + TimeDelta::days(1));
-        let Some(text) = &self.cursor else { return Ok(newest()) };
-        let position: Position = cursor::open(&api.cursor_key, list, text)?;
-        Ok(Place { at: position.at, id: position.id })
-    }
-}
-
 /// List webhook endpoints
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(PageQuery), responses(
     (status = 200, description = "A page of endpoints", body = WebhooksPage),
@@ -162,11 +142,11 @@ async fn list(
     let organization = caller.may(Scope::ReadWebhooks)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("webhooks {organization}");
-    let after = asked.begin(&api, &list)?;
+    let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let page = reads::page(&api.db, organization, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
-        cursor::seal(&api.cursor_key, &list, &Position { at: last.created_at, id: last.id.0 })
+        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id.0 })
     });
     let data = page.items.into_iter().map(Webhook::from).collect();
     Ok(Json(WebhooksPage { data, next_cursor }))
@@ -187,12 +167,12 @@ async fn logs(
     let organization = caller.may(Scope::ReadWebhooks)?;
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("webhook logs {organization} {id}");
-    let after = asked.begin(&api, &list)?;
+    let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let page = reads::logs(&api.db, organization, id, after, limit).await?;
     let page = page.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
-        cursor::seal(&api.cursor_key, &list, &Position { at: last.created_at, id: last.id })
+        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
     });
     let data = page.items.into_iter().map(|log| WebhookLog::of(id, log)).collect();
     Ok(Json(WebhookLogsPage { data, next_cursor }))

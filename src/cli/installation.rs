@@ -19,7 +19,7 @@ pub(super) struct Installation {
     /// The owner's connection.
     pub(super) admin_url: SecretString,
     database_url: SecretString,
-    pub(super) redis_url: SecretString,
+    redis_url: SecretString,
     pub(super) sealer: Sealer,
 }
 

@@ -27,9 +27,10 @@ use crate::{
 pub use accepted::{AcceptedReport, accepted};
 pub use claim::{claim_report, note_waiting};
 pub use close::{Closed, close, gave_up};
+pub use contract::billing::ReportState;
 pub use due::due;
 pub use freeze::freeze;
-pub use reports::{Claim, Doubt, Report, ReportState, report_of};
+pub use reports::{Claim, Doubt, Report};
 pub use settle::{Fate, reject_by_identifier, report_again, settle_report};
 pub use statement::{Preview, statement};
 

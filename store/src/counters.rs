@@ -126,6 +126,19 @@ impl Counters {
         }))
     }
 
+    /// Forgets an organization's usage of the period of this name, whatever it says.
+    pub async fn forget_usage(
+        &self,
+        organization: OrganizationId,
+        period_name: &str,
+    ) -> Result<(), StoreError> {
+        let write = async {
+            let mut connection = self.connection().await?;
+            connection.del::<_, ()>(usage_key(organization, period_name)).await
+        };
+        within(write).await.during("counters.forget_usage")
+    }
+
     /// Sets how many calls of an organization are in progress.
     pub async fn set_active(&self, id: OrganizationId, calls: i64) -> Result<(), StoreError> {
         let write = async {

@@ -65,19 +65,44 @@ pub(crate) async fn request(
     workflow_id: &str,
     input: Value,
 ) -> Result<bool, StoreError> {
+    let asked = Requested { organization, workflow_id: workflow_id.to_owned(), input };
+    Ok(request_all(tx, kind, vec![asked]).await? > 0)
+}
+
+/// A start that is asked for.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    pub(crate) organization: OrganizationId,
+    pub(crate) workflow_id: String,
+    pub(crate) input: Value,
+}
+
+/// Asks for many of a kind. Gives how many did not wait to be started already.
+pub(crate) async fn request_all(
+    tx: &mut Tx,
+    kind: StartKind,
+    asked: Vec<Requested>,
+) -> Result<u64, StoreError> {
+    let ids: Vec<Uuid> = asked.iter().map(|_| Uuid::now_v7()).collect();
+    let organizations: Vec<Uuid> = asked.iter().map(|start| start.organization.0).collect();
+    let (workflows, inputs): (Vec<String>, Vec<Value>) =
+        asked.into_iter().map(|start| (start.workflow_id, start.input)).unzip();
     let inserted = query!(
         "insert into workflow_starts (id, organization_id, kind, workflow_id, input)
-         values ($1, $2, $3, $4, $5) on conflict (kind, workflow_id) do nothing",
-        Uuid::now_v7(),
-        organization.0,
+         select t.id, t.organization_id, $5, t.workflow_id, t.input
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[])
+             as t (id, organization_id, workflow_id, input)
+         on conflict (kind, workflow_id) do nothing",
+        &ids,
+        &organizations,
+        &workflows,
+        &inputs,
         kind.as_str(),
-        workflow_id,
-        input,
     )
     .execute(&mut **tx)
     .await
     .during("starts.request")?;
-    Ok(inserted.rows_affected() > 0)
+    Ok(inserted.rows_affected())
 }
 
 /// A claimed start.

@@ -15,7 +15,7 @@ use sqlx::query;
 
 use self::difference::Net;
 pub(crate) use self::totals::unprojected_totals_in;
-pub use self::totals::{Total, current_total, totals_of, totals_page, unprojected_totals};
+pub use self::totals::{Total, totals_of, totals_page, unprojected_totals};
 use crate::{
     StoreError,
     calls::word,

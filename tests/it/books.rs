@@ -172,7 +172,6 @@ async fn redis_is_filled_again_and_a_wrong_counter_is_found() {
     assert_eq!(told(&down.unwrap().rows), expected, "nothing is wrong with the books");
 
     let minutes = |difference: &str| vec![format!("2026-11-01 minutes {difference}")];
-    let url = world.redis_url.clone().into();
     for (command, arguments, found) in [
         ("HSET", &["minutes", "2"][..], minutes("1 UNEXPLAINED 1")),
         ("HINCRBY", &["sequence", "1"], {
@@ -188,12 +187,12 @@ async fn redis_is_filled_again_and_a_wrong_counter_is_found() {
         for _ in 0..2 {
             assert_eq!(told(&account.compare(LATER).await), found, "{arguments:?}: it stays");
         }
-        let rebuilt = reconcile::rebuild(db, &url, Some(organization)).await.unwrap();
+        let rebuilt = reconcile::rebuild(db, &account.counters, Some(organization)).await.unwrap();
         assert_eq!(rebuilt, Rebuilt { organizations: 1, counters: 1 });
         assert_eq!(told(&account.compare(LATER).await), clean, "{arguments:?}");
     }
     Account::open(&world, "UTC").await;
-    let rebuilt = reconcile::rebuild(db, &url, None).await.unwrap();
+    let rebuilt = reconcile::rebuild(db, &account.counters, None).await.unwrap();
     assert_eq!(rebuilt, Rebuilt { organizations: 1, counters: 1 }, "one has no period");
 }
 

@@ -34,7 +34,7 @@ impl BillingCycle {
     ) -> WorkflowResult<PeriodClosed> {
         // Sets the watermark, computes the overage from the ledger, and opens the next period: what
         // is used from now on counts there.
-        let frozen = ctx.execute_activity(Billing::freeze, period, policy::periods()).await?;
+        let frozen = ctx.execute_activity(Billing::freeze, period, policy::books()).await?;
         if frozen.is_early {
             return Ok(PeriodClosed { statement: frozen.statement, ..PeriodClosed::default() });
         }

@@ -20,6 +20,6 @@ impl BillingSweep {
         ctx: &mut WorkflowContext<Self>,
         input: SweepPeriods,
     ) -> WorkflowResult<PeriodsSwept> {
-        Ok(ctx.execute_activity(Billing::due, input, policy::periods()).await?)
+        Ok(ctx.execute_activity(Billing::due, input, policy::books()).await?)
     }
 }

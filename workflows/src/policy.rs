@@ -80,19 +80,14 @@ pub(crate) fn sweep() -> ActivityOptions {
         .build()
 }
 
-/// A page of many organizations' books: half a minute with ten million calls a month. Tried until it
+/// A page of many organizations' books, half a minute with ten million calls a month; the ledger of one
+/// organization's period; the list of all periods that are over. Tried until it
 /// works: what is recomputed and replaced may be tried for ever. The heartbeat tells a dead worker from
 /// many calls.
 pub(crate) fn books() -> ActivityOptions {
     let mut options = tried_until_done(Duration::from_secs(15 * 60), Duration::from_secs(60));
     options.heartbeat_timeout = Some(HEARTBEAT);
     options
-}
-
-/// The ledger of one organization's period, or the list of all periods that are over. The heartbeat
-/// tells a dead worker from a large ledger.
-pub(crate) fn periods() -> ActivityOptions {
-    books()
 }
 
 /// One request to Stripe, with its claim and its settlement. An outage of Stripe may last for hours.

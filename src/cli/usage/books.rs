@@ -15,7 +15,10 @@ use store::{
 };
 
 use crate::{
-    api::reconcile::{BookRow, MAX_DAYS, WrongRange, range},
+    api::{
+        days::{MAX_DAYS, WrongRange},
+        reconcile::{BookRow, range},
+    },
     cli::{Failed, Format, installation::Installation, output, target::TargetArgs},
 };
 
@@ -118,7 +121,7 @@ async fn compare(args: &ReconcileArgs) -> Result<(), Failed> {
         Failed::Usage(match wrong {
             WrongRange::Reversed => "--from must not be after --to".to_owned(),
             WrongRange::TooLong => format!("no more than {MAX_DAYS} days at once"),
-            WrongRange::Absurd => "days must be of 2000 to 2199".to_owned(),
+            WrongRange::Absurd { .. } => "days must be of 2000 to 2199".to_owned(),
         })
     })?;
     let look = Look { from, to, now, all: args.all };
@@ -185,7 +188,7 @@ async fn void(args: &VoidArgs) -> Result<(), Failed> {
 async fn rebuild(args: &RebuildArgs) -> Result<(), Failed> {
     let installation = Installation::of(&args.target)?;
     let db = installation.database(Role::Worker)?;
-    let rebuilt = reconcile::rebuild(&db, &installation.redis_url, args.organization)
+    let rebuilt = reconcile::rebuild(&db, &installation.counters()?, args.organization)
         .await
         .map_err(anyhow::Error::from)?;
     let shown = json!({ "organizations": rebuilt.organizations, "counters": rebuilt.counters });

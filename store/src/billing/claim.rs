@@ -11,8 +11,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use super::{
-    invalid, log,
-    reports::{Claim, Doubt, Report, ReportState, identifier, newest},
+    ReportState, invalid, log,
+    reports::{Claim, Doubt, Report, identifier, newest},
 };
 use crate::{
     Database, StoreError,

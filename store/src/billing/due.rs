@@ -6,16 +6,15 @@ use contract::{
     ids::{OrganizationId, PeriodId},
     names::billing_workflow_id,
 };
-use serde_json::Value;
 use sqlx::query;
 use uuid::Uuid;
 
-use super::freeze::roll;
+use super::{ReportState, freeze::roll, reports::Report, settle::pending};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::During,
-    starts::StartKind,
+    starts::{self, Requested, StartKind},
 };
 
 const OPERATION: &str = "billing.due";
@@ -46,7 +45,7 @@ pub async fn due(db: &Database, now: DateTime<Utc>) -> Result<PeriodsSwept, Stor
         }
     }
     let mut tx = db.billing().await?;
-    for_new_customers(&mut tx, now).await?;
+    for_new_customers(&mut tx).await?;
     let due = over(&mut tx, now).await?;
     let started = request(&mut tx, &due).await?;
     commit(tx, OPERATION).await?;
@@ -70,27 +69,39 @@ async fn behind(db: &Database, now: DateTime<Utc>) -> Result<Vec<OrganizationId>
 }
 
 /// A report that was refused for its customer goes out again to the one that the organization has now.
-async fn for_new_customers(tx: &mut Tx, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn for_new_customers(tx: &mut Tx) -> Result<(), StoreError> {
     let codes = CUSTOMER_CODES.map(str::to_owned);
-    query!(
-        "insert into stripe_reports (id, organization_id, period_id, kind, revision, identifier,
-             customer, event_name, quantity, reported_for, state, created_at)
-         select gen_random_uuid(), r.organization_id, r.period_id, r.kind, r.revision + 1,
-             format('usage-%s-overage-%s', r.period_id, r.revision + 1), o.stripe_customer_id,
-             r.event_name, r.quantity, r.reported_for, 'pending', $1
+    let rows = query!(
+        r#"select r.id, r.organization_id, r.period_id, r.revision, r.identifier,
+             o.stripe_customer_id as "customer!", r.event_name, r.quantity, r.reported_for, r.error
          from stripe_reports r
          join organizations o on o.id = r.organization_id
-         where r.state = 'rejected' and r.error = any($2) and o.stripe_customer_id <> r.customer
+         where r.state = 'rejected' and r.error = any($1) and o.stripe_customer_id <> r.customer
              and not exists (select from stripe_reports l
-                 where l.period_id = r.period_id and l.kind = r.kind and l.revision > r.revision)
-         on conflict (organization_id, period_id, kind, revision) do nothing",
-        now,
+                 where l.period_id = r.period_id and l.kind = r.kind and l.revision > r.revision)"#,
         &codes,
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
-    .during(OPERATION)
-    .map(drop)
+    .during(OPERATION)?;
+    for row in rows {
+        let report = Report {
+            id: row.id,
+            period_id: PeriodId(row.period_id),
+            revision: row.revision,
+            identifier: row.identifier,
+            customer: row.customer,
+            event_name: row.event_name,
+            quantity: row.quantity,
+            reported_for: row.reported_for,
+            state: ReportState::Rejected,
+            first_sent_at: None,
+            last_sent_at: None,
+            error: row.error,
+        };
+        pending(tx, OrganizationId(row.organization_id), &report).await?;
+    }
+    Ok(())
 }
 
 async fn over(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StoreError> {
@@ -127,37 +138,19 @@ async fn over(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StoreError> {
 
 /// Gives how many were not asked for already.
 async fn request(tx: &mut Tx, due: &[Due]) -> Result<u32, StoreError> {
-    let ids: Vec<Uuid> = due.iter().map(|_| Uuid::now_v7()).collect();
-    let organizations: Vec<Uuid> = due.iter().map(|due| due.organization_id).collect();
-    let workflows: Vec<String> = due
-        .iter()
-        .map(|due| billing_workflow_id(OrganizationId(due.organization_id), due.period_start))
-        .collect();
-    let inputs: Vec<Value> = due
-        .iter()
-        .map(|due| {
-            let input = ClosePeriod {
-                organization_id: OrganizationId(due.organization_id),
-                period_id: PeriodId(due.period_id),
-                timing: BillingTiming::default(),
-            };
-            serde_json::to_value(input).unwrap_or_default()
-        })
-        .collect();
-    let inserted = query!(
-        "insert into workflow_starts (id, organization_id, kind, workflow_id, input)
-         select t.id, t.organization_id, $5, t.workflow_id, t.input
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[])
-             as t (id, organization_id, workflow_id, input)
-         on conflict (kind, workflow_id) do nothing",
-        &ids,
-        &organizations,
-        &workflows,
-        &inputs,
-        StartKind::BillingCycle.as_str(),
-    )
-    .execute(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    Ok(u32::try_from(inserted.rows_affected()).unwrap_or(u32::MAX))
+    let asked = due.iter().map(|due| {
+        let organization = OrganizationId(due.organization_id);
+        let input = ClosePeriod {
+            organization_id: organization,
+            period_id: PeriodId(due.period_id),
+            timing: BillingTiming::default(),
+        };
+        Requested {
+            organization,
+            workflow_id: billing_workflow_id(organization, due.period_start),
+            input: serde_json::to_value(input).unwrap_or_default(),
+        }
+    });
+    let asked = starts::request_all(tx, StartKind::BillingCycle, asked.collect()).await?;
+    Ok(u32::try_from(asked).unwrap_or(u32::MAX))
 }

@@ -2,46 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use contract::{
+    billing::ReportState,
     ids::{OrganizationId, PeriodId},
     period::Span,
 };
 use sqlx::query;
 use uuid::Uuid;
 
-use super::invalid;
-use crate::{
-    Database, StoreError,
-    database::{Tx, commit},
-    error::During,
-};
-
-/// Where a report stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportState {
-    /// To be sent; certainly not sent so far.
-    Pending,
-    /// It was about to be sent, so it may have been.
-    Sending,
-    /// Sent or not, nobody can tell any more.
-    Unknown,
-    /// Stripe has taken it.
-    Accepted,
-    /// Stripe refused it, at once or days later, or has not counted it.
-    Rejected,
-}
-
-impl ReportState {
-    pub(super) fn of(text: &str) -> Result<Self, StoreError> {
-        match text {
-            "pending" => Ok(Self::Pending),
-            "sending" => Ok(Self::Sending),
-            "unknown" => Ok(Self::Unknown),
-            "accepted" => Ok(Self::Accepted),
-            "rejected" => Ok(Self::Rejected),
-            _ => Err(invalid("billing.report_of", "an unknown state of a report")),
-        }
-    }
-}
+use crate::{StoreError, calls::word, database::Tx, error::During};
 
 /// What Stripe is told of a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,20 +72,6 @@ pub struct Doubt {
 }
 
 /// The newest report of a period.
-///
-/// # Errors
-/// When the database fails.
-pub async fn report_of(
-    db: &Database,
-    organization: OrganizationId,
-    period: PeriodId,
-) -> Result<Option<Report>, StoreError> {
-    let mut tx = db.tenant(organization).await?;
-    let report = newest(&mut tx, organization, period).await?;
-    commit(tx, "billing.report_of").await?;
-    Ok(report)
-}
-
 pub(super) async fn newest(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -145,7 +99,7 @@ pub(super) async fn newest(
         event_name: row.event_name,
         quantity: row.quantity,
         reported_for: row.reported_for,
-        state: ReportState::of(&row.state)?,
+        state: word("billing.newest", &row.state)?,
         first_sent_at: row.first_sent_at,
         last_sent_at: row.last_sent_at,
         error: row.error,

@@ -11,8 +11,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use super::{
-    REPORT_FAILED, invalid, log,
-    reports::{Report, ReportState, identifier, newest},
+    REPORT_FAILED, ReportState, invalid, log,
+    reports::{Report, identifier, newest},
 };
 use crate::{
     Database, StoreError,
@@ -106,7 +106,7 @@ async fn set(
          where organization_id = $1 and identifier = $2 and state = 'sending'",
         organization.0,
         report.identifier,
-        word(state),
+        state.as_str(),
         error,
         now,
     )
@@ -114,16 +114,6 @@ async fn set(
     .await
     .during(OPERATION)?;
     Ok(updated.rows_affected() > 0)
-}
-
-const fn word(state: ReportState) -> &'static str {
-    match state {
-        ReportState::Pending => "pending",
-        ReportState::Sending => "sending",
-        ReportState::Unknown => "unknown",
-        ReportState::Accepted => "accepted",
-        ReportState::Rejected => "rejected",
-    }
 }
 
 /// Only a first attempt is known to have left nothing behind.
@@ -149,7 +139,7 @@ async fn release(
 }
 
 /// The next revision, to be sent.
-async fn pending(
+pub(super) async fn pending(
     tx: &mut Tx,
     organization: OrganizationId,
     report: &Report,

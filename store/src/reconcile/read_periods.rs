@@ -16,14 +16,7 @@ use super::{
     periods::{Booked, Frozen, PeriodBooks, Report, Waiting},
     row::Amounts,
 };
-use crate::{
-    StoreError,
-    billing::ReportState,
-    calls::word,
-    counters::Stored,
-    database::Tx,
-    error::{During, Problem},
-};
+use crate::{StoreError, calls::word, counters::Stored, database::Tx, error::During};
 
 /// What Redis has, by organization and first instant of the period.
 pub(super) type Projections = BTreeMap<(OrganizationId, DateTime<Utc>), Stored>;
@@ -257,17 +250,7 @@ async fn reports(tx: &mut Tx, ids: &[Uuid]) -> Result<BTreeMap<PeriodId, Vec<Rep
     .during(OPERATION)?;
     let mut reports: BTreeMap<PeriodId, Vec<Report>> = BTreeMap::new();
     for row in rows {
-        let state = match row.state.as_str() {
-            "pending" => ReportState::Pending,
-            "sending" => ReportState::Sending,
-            "unknown" => ReportState::Unknown,
-            "accepted" => ReportState::Accepted,
-            "rejected" => ReportState::Rejected,
-            _ => {
-                let rule = "a report's state".to_owned();
-                return Err(StoreError::new(OPERATION, Problem::Invalid(rule)));
-            }
-        };
+        let state = word(OPERATION, &row.state)?;
         let report = Report { quantity: row.quantity, state, at: row.at };
         reports.entry(PeriodId(row.period_id)).or_default().push(report);
     }

@@ -1,21 +1,14 @@
 //! Redis' counters written anew, whatever they said.
 
+use chrono::{DateTime, Utc};
 use contract::{
     ids::{OrganizationId, PeriodId},
     names::period_name,
 };
-use redis::{AsyncCommands, aio::MultiplexedConnection};
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{
-    Database, StoreError,
-    counters::Counters,
-    database::commit,
-    error::{During, Problem},
-    usage,
-};
+use crate::{Database, StoreError, counters::Counters, database::commit, error::During, usage};
 
 const OPERATION: &str = "reconcile.rebuild";
 /// Organizations whose periods are listed at a time.
@@ -39,11 +32,9 @@ pub struct Rebuilt {
 /// Of the database or of Redis. What is done then is right; the rest is as it was.
 pub async fn rebuild(
     db: &Database,
-    redis_url: &SecretString,
+    counters: &Counters,
     organization: Option<OrganizationId>,
 ) -> Result<Rebuilt, StoreError> {
-    let counters = Counters::new(redis_url)?;
-    let mut redis = connect(redis_url).await?;
     let mut rebuilt = Rebuilt::default();
     let mut after = None;
     loop {
@@ -51,8 +42,8 @@ pub async fn rebuild(
         let Some(last) = page.last() else { return Ok(rebuilt) };
         after = Some(last.0);
         let mut owner = None;
-        for (organization, period, key) in page {
-            redis.del::<_, ()>(key).await.during(OPERATION)?;
+        for (organization, period, start) in page {
+            counters.forget_usage(organization, &period_name(start)).await?;
             if let Some(total) = usage::totals_of(db, organization, period).await? {
                 counters.project(&total).await?;
             }
@@ -65,21 +56,12 @@ pub async fn rebuild(
     }
 }
 
-async fn connect(redis_url: &SecretString) -> Result<MultiplexedConnection, StoreError> {
-    let client = redis::Client::open(redis_url.expose_secret()).map_err(|_| {
-        // The parser's text may hold the password.
-        let rule = "REDIS_URL is not a redis:// URL".to_owned();
-        StoreError::new(OPERATION, Problem::Invalid(rule))
-    })?;
-    client.get_multiplexed_async_connection().await.during(OPERATION)
-}
-
-/// Periods of the organization, or of the next ones, with the keys of their counters.
+/// Periods of the organization, or of the next ones, with their first instants.
 async fn periods(
     db: &Database,
     organization: Option<OrganizationId>,
     after: Option<OrganizationId>,
-) -> Result<Vec<(OrganizationId, PeriodId, String)>, StoreError> {
+) -> Result<Vec<(OrganizationId, PeriodId, DateTime<Utc>)>, StoreError> {
     let mut tx = db.billing().await?;
     let rows = query!(
         "select organization_id, id, period_start from billing_periods
@@ -97,10 +79,8 @@ async fn periods(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    let periods = rows.into_iter().map(|row| {
-        let organization = OrganizationId(row.organization_id);
-        let key = format!("org:{organization}:usage:{}", period_name(row.period_start));
-        (organization, PeriodId(row.id), key)
-    });
+    let periods = rows
+        .into_iter()
+        .map(|row| (OrganizationId(row.organization_id), PeriodId(row.id), row.period_start));
     Ok(periods.collect())
 }

@@ -81,23 +81,6 @@ macro_rules! totals {
     };
 }
 
-/// The total of an organization's open period; none before its first call.
-pub async fn current_total(
-    db: &Database,
-    organization: OrganizationId,
-) -> Result<Option<Total>, StoreError> {
-    const OPERATION: &str = "usage.current_total";
-    let mut tx = db.tenant(organization).await?;
-    let totals = totals!(
-        &mut tx,
-        OPERATION,
-        "p.organization_id = $1 and p.status = 'open'",
-        organization.0,
-    )?;
-    commit(tx, OPERATION).await?;
-    Ok(totals.into_iter().next())
-}
-
 /// The total of a period, whatever its status.
 pub async fn totals_of(
     db: &Database,

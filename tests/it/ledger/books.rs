@@ -155,7 +155,8 @@ impl<'a> Books<'a> {
 
     /// The open period's total.
     pub(super) async fn total(&self) -> usage::Total {
-        usage::current_total(&self.db, self.organization).await.unwrap().expect("an open period")
+        let totals = usage::unprojected_totals(&self.db, self.organization).await.unwrap();
+        *totals.last().expect("an open period")
     }
 
     /// Days to be aggregated again.

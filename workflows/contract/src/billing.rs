@@ -89,6 +89,22 @@ words! {
     }
 }
 
+words! {
+    /// Where a report to Stripe stands.
+    ReportState, "state of a report" {
+        /// To be sent; certainly not sent so far.
+        Pending = "pending",
+        /// It was about to be sent, so it may have been.
+        Sending = "sending",
+        /// Sent or not, nobody can tell any more.
+        Unknown = "unknown",
+        /// Stripe has taken it.
+        Accepted = "accepted",
+        /// Stripe refused it, at once or days later, or has not counted it.
+        Rejected = "rejected",
+    }
+}
+
 /// Result of `billing.freeze`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
