@@ -1,6 +1,7 @@
 //! Closing periods and reporting them to Stripe.
 #![expect(missing_docs, reason = "the markers that activities makes have none")]
 
+mod counted;
 mod doubt;
 mod error_report;
 mod report;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use contract::billing::{
     ClosePeriod, ErrorReportRead, PeriodClosed, PeriodFrozen, PeriodsSwept, ReadErrorReport,
-    RecordClose, SweepPeriods, UsageReported,
+    RecordClose, ReportsVerified, SweepPeriods, UsageReported, VerifyReports,
 };
 use providers::stripe::StripeClient;
 use store::{Database, StoreError, billing, counters::Counters, usage};
@@ -132,6 +133,16 @@ impl BillingActivities {
         input: ReadErrorReport,
     ) -> Result<ErrorReportRead, ActivityError> {
         beating(&ctx, error_report::read(&self, &input.event_id)).await
+    }
+
+    /// Asks Stripe what it has counted of a page of the reports that it took.
+    #[activity(definition = contract::billing::VerifyReportsActivity)]
+    pub async fn verify_reports(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: VerifyReports,
+    ) -> Result<ReportsVerified, ActivityError> {
+        beating(&ctx, counted::verify(&self, input)).await
     }
 }
 

@@ -95,7 +95,7 @@ pub struct BookRow {
     statement: Option<i64>,
     /// What the counters say; null too where they were not asked.
     redis: Option<i64>,
-    /// What Stripe has accepted.
+    /// What Stripe has counted of what it accepted; where it was not asked yet, what it was told.
     stripe: Option<i64>,
     /// Between the book that says most and the one that says least, and what of a period's ledger
     /// occurred outside of it.

@@ -24,7 +24,7 @@ use crate::{
     error::{During, Problem},
 };
 
-pub use accepted::{AcceptedReport, accepted};
+pub use accepted::{AcceptedReport, Taken, accepted, note_counted};
 pub use claim::{claim_report, note_waiting};
 pub use close::{Closed, close, gave_up};
 pub use contract::billing::ReportState;

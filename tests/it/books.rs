@@ -2,7 +2,9 @@
 //! nobody can explain is found, whichever book it is in.
 
 mod commands;
+mod counted;
 mod made;
+mod zones;
 
 use contract::billing::{ReportOutcome, UsageReported};
 use store::{

@@ -108,10 +108,11 @@ async fn every_request_is_one_that_stripe_documents() {
     stripe.meter_event(&event, &event.identifier).await.expect("a documented meter event");
 
     let from = now - TimeDelta::days(30);
-    let counted = stripe.counted(METER, "cus_NciAYcXfLnqBoz", from, now).await;
-    assert_eq!(counted.expect("documented look-ups"), Some(25));
-    let none = stripe.counted("voice_minutes", "cus_NciAYcXfLnqBoz", from, now).await;
-    assert_eq!(none.expect("a documented look-up"), None);
+    let meters = stripe.meters().await.expect("a documented list");
+    let counted = meters.counted(METER, "cus_NciAYcXfLnqBoz", from, now).await;
+    assert_eq!(counted.expect("a documented look-up"), Some(25));
+    let none = meters.counted("voice_minutes", "cus_NciAYcXfLnqBoz", from, now).await;
+    assert_eq!(none.expect("no question"), None);
 
     let organization_id = OrganizationId(Uuid::now_v7());
     let mut customer = NewCustomer {

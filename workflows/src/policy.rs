@@ -113,6 +113,25 @@ pub(crate) fn stripe_at_first() -> ActivityOptions {
         .build()
 }
 
+/// A page of reports that Stripe is asked for, a few at a time: seconds, or minutes where it is slow.
+/// Each attempt goes on where the one before ended, so the pauses are short; `left` holds for all of
+/// them together, also where Stripe asks for a longer wait.
+pub(crate) fn verification(left: Duration) -> ActivityOptions {
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(2))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(30))
+        .build();
+    let limits = ActivityCloseTimeouts::ScheduleAndStartToClose {
+        schedule_to_close: left,
+        start_to_close: Duration::from_secs(600),
+    };
+    ActivityOptions::with_close_timeouts(limits)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(retry)
+        .build()
+}
+
 fn tried_until_done(limit: Duration, longest_pause: Duration) -> ActivityOptions {
     let retry = RetryPolicy::builder()
         .initial_interval(Duration::from_secs(1))

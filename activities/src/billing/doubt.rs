@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use contract::{billing::ClosePeriod, failure::UNAVAILABLE};
 use providers::error::{ErrorKind, ProviderError};
 use store::billing::{Doubt, Fate, Report};
@@ -10,13 +10,10 @@ use temporalio_sdk::activities::ActivityError;
 
 use super::{
     BillingActivities,
+    counted::COUNTED_AFTER,
     report::{again, settle},
 };
 use crate::failure::{failure, of_provider};
-
-/// Stripe counts with a delay of minutes. So long after the last request what is not counted was not
-/// taken.
-const COUNTED_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// Settles a report in doubt; gives how the period's newest report stands then.
 pub(super) async fn clear_up(
@@ -35,7 +32,8 @@ pub(super) async fn clear_up(
         return Err(failure(UNAVAILABLE, text, true, Some(wait.max(Duration::from_secs(1)))));
     }
     let (from, until) = (doubt.minute.start, doubt.minute.end);
-    let counted = stripe
+    let meters = stripe.meters().await.map_err(|error| unreadable(&error))?;
+    let counted = meters
         .counted(&report.event_name, &report.customer, from, until)
         .await
         .map_err(|error| unreadable(&error))?;
@@ -67,6 +65,7 @@ fn verdict(doubt: &Doubt, counted: Option<u64>) -> Fate {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
+    use chrono::TimeDelta;
     use contract::{ids::PeriodId, period::Span};
     use store::billing::ReportState;
 

@@ -1,20 +1,12 @@
 //! `billing.read_error_report`: what Stripe took and could not bill after all.
 
-use chrono::TimeDelta;
 use contract::{billing::ErrorReportRead, failure::UNAVAILABLE};
 use providers::stripe::StripeClient;
 use store::billing;
 use temporalio_sdk::activities::ActivityError;
 
-use super::{BillingActivities, report::again};
+use super::{BillingActivities, counted::look_at_page, report::again};
 use crate::failure::{failure, of_store_until_done};
-
-/// Stripe takes usage of so long ago.
-const REPORTABLE: TimeDelta = TimeDelta::days(35);
-/// Reports read at a time.
-const PAGE: i64 = 200;
-/// Why a report is rejected that Stripe took, and names no error of.
-const NOT_COUNTED: &str = "not-counted";
 
 pub(super) async fn read(
     room: &BillingActivities,
@@ -58,41 +50,19 @@ pub(super) async fn read(
 }
 
 /// Stripe names a few examples of its errors only: for all that it has taken lately it is asked what it
-/// has counted. Gives how many reports it has not.
+/// has counted, also where that was right before. Gives how many reports are rejected for it.
 async fn look_at_all(
     room: &BillingActivities,
     stripe: &StripeClient,
 ) -> Result<u32, ActivityError> {
-    let since = room.clock.now() - REPORTABLE;
     let (mut missing, mut unclear, mut after) = (0_u32, 0_u32, None);
     loop {
-        let page = billing::accepted(&room.db, since, after, PAGE).await;
-        let page = page.map_err(|error| of_store_until_done(&error))?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for report in page {
-            let (from, until) = (report.minute.start, report.minute.end);
-            let counted = stripe
-                .counted(&report.event_name, &report.customer, from, until)
-                .await
-                .map_err(|error| failure(UNAVAILABLE, error.to_string(), true, None))?;
-            match counted {
-                Some(0) | None => {
-                    let now = room.clock.now();
-                    let rejected = billing::reject_by_identifier(
-                        &room.db,
-                        &report.identifier,
-                        NOT_COUNTED,
-                        now,
-                    );
-                    let rejected = rejected.await.map_err(|error| of_store_until_done(&error))?;
-                    missing += u32::from(rejected == Some(true));
-                }
-                Some(counted) if i64::try_from(counted).is_ok_and(|it| it < report.together) => {
-                    unclear += 1;
-                }
-                Some(_) => {}
-            }
+        let page = look_at_page(room, stripe, true, after).await?;
+        missing += page.missing;
+        unclear += page.unclear;
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
     if missing + unclear > 0 {

@@ -1,12 +1,12 @@
-//! Meter events (`POST /v1/billing/meter_events`), and what Stripe has counted of them.
+//! Meter events (`POST /v1/billing/meter_events`).
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{
-    PAGE_SIZE, StripeClient,
-    answer::{Answered, Page, send},
+    StripeClient,
+    answer::{Answered, send},
 };
 use crate::{
     error::{ErrorKind, ProviderError},
@@ -15,10 +15,6 @@ use crate::{
 
 const METER_EVENT: Operation =
     Operation { provider: "stripe", name: "meter_event", repeatable: true };
-const COUNTED: Operation = Operation { provider: "stripe", name: "counted", repeatable: true };
-
-/// Most pages of one list that are read: 10,000 meters, or 10,000 summaries.
-const MAX_PAGES: usize = 100;
 
 /// Usage of a customer, as Stripe is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,34 +83,6 @@ struct Taken {
     object: String,
 }
 
-#[derive(Deserialize)]
-struct Meter {
-    id: String,
-    event_name: String,
-}
-
-#[derive(Deserialize)]
-struct Summary {
-    id: String,
-    aggregated_value: f64,
-}
-
-trait Listed: DeserializeOwned {
-    fn id(&self) -> &str;
-}
-
-impl Listed for Meter {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Listed for Summary {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
 impl StripeClient {
     /// Adds usage. Repeated under the same identifier within 23 hours it has no second effect,
     /// whatever the idempotency key: Stripe refuses an identifier that it knows, and that it knows
@@ -151,66 +119,6 @@ impl StripeClient {
         }
         Err(MeterEventError::of(&answered))
     }
-
-    /// What Stripe has counted of a customer from `from` until `until` (cut to whole minutes).
-    /// Nothing where it has no active meter of that name. Stripe counts with a delay.
-    ///
-    /// # Errors
-    /// When Stripe refuses or does not answer, or has counted less than nothing.
-    pub async fn counted(
-        &self,
-        event_name: &str,
-        customer: &str,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<Option<u64>, ProviderError> {
-        let meters = ["v1", "billing", "meters"];
-        let active: Vec<Meter> = self.list(&meters, &[("status", "active")]).await?;
-        let Some(meter) = active.into_iter().find(|meter| meter.event_name == event_name) else {
-            return Ok(None);
-        };
-        let summaries = ["v1", "billing", "meters", &meter.id, "event_summaries"];
-        let query = [
-            ("customer", customer),
-            ("start_time", &whole_minutes(from).to_string()),
-            ("end_time", &whole_minutes(until).to_string()),
-        ];
-        let summaries: Vec<Summary> = self.list(&summaries, &query).await?;
-        let sum: f64 = summaries.iter().map(|summary| summary.aggregated_value).sum();
-        // What others took back by negative usage would look like a report that never arrived.
-        if !sum.is_finite() || sum < 0.0 {
-            return Err(COUNTED.malformed(StatusCode::OK));
-        }
-        Ok(Some(sum.round() as u64))
-    }
-
-    /// All entries of a list, page by page.
-    async fn list<T: Listed>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Vec<T>, ProviderError> {
-        let mut entries: Vec<T> = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let mut request = self.get(path).query(query).query(&[("limit", PAGE_SIZE)]);
-            if let Some(last) = entries.last() {
-                request = request.query(&[("starting_after", last.id())]);
-            }
-            let answered = send(COUNTED, request).await?;
-            let status = answered.answer.status;
-            if !status.is_success() {
-                return Err(answered.error(COUNTED));
-            }
-            let page: Option<Page<T>> = answered.answer.json();
-            let Page { data, has_more } = page.ok_or_else(|| COUNTED.malformed(status))?;
-            let is_last = !has_more || data.is_empty();
-            entries.extend(data);
-            if is_last {
-                return Ok(entries);
-            }
-        }
-        Err(COUNTED.malformed(StatusCode::OK))
-    }
 }
 
 /// Whether Stripe refused because it has the event already (seen: 400, no code, this message; its
@@ -226,10 +134,4 @@ fn is_known(answered: &Answered, identifier: &str) -> bool {
         .and_then(|message| message.strip_prefix("An event already exists with identifier "));
     refusal.code.as_deref() == Some("duplicate_meter_event")
         || rest.is_some_and(|rest| rest.strip_suffix('.').unwrap_or(rest) == identifier)
-}
-
-/// Seconds since 1970, cut to a whole minute: Stripe takes no others for summaries.
-fn whole_minutes(at: DateTime<Utc>) -> i64 {
-    let seconds = at.timestamp();
-    seconds - seconds.rem_euclid(60)
 }

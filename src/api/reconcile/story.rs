@@ -141,6 +141,11 @@ pub(super) struct ReportOfCall {
     last_sent_at: Option<Timestamp>,
     /// When that was decided.
     settled_at: Option<Timestamp>,
+    /// Minutes of it that Stripe was seen to have counted; null where it was not asked yet.
+    #[schema(minimum = 0, example = 42)]
+    counted_minutes: Option<i64>,
+    /// When that was seen first.
+    counted_at: Option<Timestamp>,
 }
 
 /// That a call is not to be paid for.
@@ -248,6 +253,8 @@ impl From<ReportOfPeriod> for ReportOfCall {
             state: report.state,
             last_sent_at: report.last_sent_at.map(Timestamp),
             settled_at: report.settled_at.map(Timestamp),
+            counted_minutes: report.counted_minutes,
+            counted_at: report.counted_at.map(Timestamp),
         }
     }
 }

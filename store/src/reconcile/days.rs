@@ -162,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn far_from_utc_a_day_is_owed_by_the_first_run_after_its_end() {
+        for (zone, end, owed_until) in [
+            // At 4:00 UTC on the 21st it is not over, and at 2:00 on the 22nd it is.
+            ("Pacific/Honolulu", "2026-11-21T10:00:00Z", "2026-11-22T03:00:00Z"),
+            ("Pacific/Kiritimati", "2026-11-20T10:00:00Z", "2026-11-21T03:00:00Z"),
+            // Over when the books are compared, and not yet when the day before was added up.
+            ("America/Sao_Paulo", "2026-11-21T03:00:00Z", "2026-11-22T03:00:00Z"),
+            ("America/Noronha", "2026-11-21T02:00:00Z", "2026-11-21T03:00:00Z"),
+        ] {
+            let mut behind = day(3, 3, 1);
+            behind.span = period::day(behind.date, period::zone(zone).unwrap());
+            assert_eq!(behind.span.end, at(end), "{zone}");
+            let unexplained = |now: &str| minutes_of(&behind, now).unexplained;
+            let last = at(owed_until) - TimeDelta::seconds(1);
+            assert_eq!(unexplained(&last.to_rfc3339()), 0, "{zone}");
+            assert_eq!(unexplained(owed_until), 2, "{zone}");
+        }
+    }
+
+    #[test]
     fn a_day_in_flight_hides_no_difference_of_the_ledger() {
         let row = minutes_of(&day(3, 4, 0), "2026-11-20T12:00:00Z");
         assert_eq!((row.unexplained, row.explanations.len()), (1, 1));

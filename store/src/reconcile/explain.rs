@@ -125,6 +125,10 @@ pub struct ReportOfPeriod {
     pub last_sent_at: Option<DateTime<Utc>>,
     /// When that was decided.
     pub settled_at: Option<DateTime<Utc>>,
+    /// Minutes of it that Stripe was seen to have counted; none where it was not asked yet.
+    pub counted_minutes: Option<i64>,
+    /// When that was seen first.
+    pub counted_at: Option<DateTime<Utc>>,
 }
 
 /// That a call is not to be paid for.

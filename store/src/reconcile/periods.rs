@@ -67,6 +67,8 @@ pub(super) struct Booked {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Report {
     pub(super) quantity: i64,
+    /// What Stripe has counted of it, where it was asked.
+    pub(super) counted: Option<i64>,
     pub(super) state: ReportState,
     /// When it was last sent, else written.
     pub(super) at: DateTime<Utc>,
@@ -116,6 +118,16 @@ impl PeriodBooks {
     fn statement(&self) -> Statement {
         let used = self.ledger.all.minutes;
         Statement::of(used, self.carried_minutes, self.included_minutes, self.limit)
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &Report> {
+        self.reports.iter().filter(|report| report.state == ReportState::Accepted)
+    }
+}
+
+impl Report {
+    fn is_miscounted(&self) -> bool {
+        self.counted.is_some_and(|counted| counted != self.quantity)
     }
 }
 
@@ -201,7 +213,7 @@ fn displaced(row: &mut Row, booked: &Booked, measure: Measure) {
     }
 }
 
-/// What is to be billed, was fixed, and Stripe has taken.
+/// What is to be billed, was fixed, and Stripe has counted.
 fn overage(period: &PeriodBooks, now: DateTime<Utc>) -> Row {
     let expected = period.statement().overage_minutes;
     let mut row = new_row(period, Measure::Overage);
@@ -219,18 +231,16 @@ fn overage(period: &PeriodBooks, now: DateTime<Utc>) -> Row {
         }
         return row;
     };
-    let accepted: i64 = period
-        .reports
-        .iter()
-        .filter(|report| report.state == ReportState::Accepted)
-        .map(|report| report.quantity)
-        .sum();
+    let counted = period.accepted().map(|report| report.counted.unwrap_or(report.quantity)).sum();
     row.statement = Some(frozen.overage);
-    row.stripe = Some(accepted);
+    row.stripe = Some(counted);
     row.spread();
     row.unexplained = distance(frozen.overage, expected);
-    let missing = frozen.overage - accepted;
+    let missing = frozen.overage - counted;
     if missing == 0 {
+        if period.accepted().any(|report| report.counted.is_none()) {
+            row.note = Some("Stripe was not asked yet what it has counted");
+        }
         return row;
     }
     row.note = Some(state_of(period));
@@ -270,6 +280,9 @@ fn state_of(period: &PeriodBooks) -> &'static str {
         Some(ReportState::Sending) => "the report was sent and not answered",
         Some(ReportState::Unknown) => "nobody knows what became of the report",
         Some(ReportState::Rejected) => "Stripe rejected the report",
+        Some(ReportState::Accepted) if period.accepted().any(Report::is_miscounted) => {
+            "Stripe has counted another quantity than it was told"
+        }
         Some(ReportState::Accepted) => "Stripe accepted another quantity",
         None if !period.waits.has_customer => "no customer at Stripe yet",
         None => "no report yet",

@@ -240,7 +240,8 @@ async fn totals(
 async fn reports(tx: &mut Tx, ids: &[Uuid]) -> Result<BTreeMap<PeriodId, Vec<Report>>, StoreError> {
     const OPERATION: &str = "reconcile.reports";
     let rows = query!(
-        r#"select period_id, quantity, state, coalesce(last_sent_at, created_at) as "at!"
+        r#"select period_id, quantity, state, counted_minutes,
+             coalesce(last_sent_at, created_at) as "at!"
          from stripe_reports where period_id = any($1) and kind = 'overage'
          order by period_id, revision"#,
         ids,
@@ -251,7 +252,8 @@ async fn reports(tx: &mut Tx, ids: &[Uuid]) -> Result<BTreeMap<PeriodId, Vec<Rep
     let mut reports: BTreeMap<PeriodId, Vec<Report>> = BTreeMap::new();
     for row in rows {
         let state = word(OPERATION, &row.state)?;
-        let report = Report { quantity: row.quantity, state, at: row.at };
+        let report =
+            Report { quantity: row.quantity, counted: row.counted_minutes, state, at: row.at };
         reports.entry(PeriodId(row.period_id)).or_default().push(report);
     }
     Ok(reports)

@@ -134,7 +134,7 @@ pub struct Row {
     pub statement: Option<i64>,
     /// What the counters say.
     pub redis: Option<i64>,
-    /// What Stripe has accepted.
+    /// What Stripe has counted of what it accepted; where it was not asked yet, what it was told.
     pub stripe: Option<i64>,
     /// Between the book that says most and the one that says least; of a period also what of its
     /// ledger occurred outside of it. 0 or more.

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
+use uuid::Uuid;
 
 use crate::{
     ids::{OrganizationId, PeriodId},
@@ -205,6 +206,28 @@ pub struct ErrorReportRead {
     pub rejected: u32,
 }
 
+/// Input of `billing.verify_reports`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifyReports {
+    /// The last report of the page before.
+    pub after: Option<Uuid>,
+}
+
+/// Result of `billing.verify_reports`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReportsVerified {
+    /// Reports that Stripe has counted as it was told.
+    pub counted: u32,
+    /// Reports of which it has counted nothing: they are rejected for it.
+    pub missing: u32,
+    /// Reports of which it has counted more or less, or of which it does not say.
+    pub unclear: u32,
+    /// The last report of the page; absent at the end of the list.
+    pub next: Option<Uuid>,
+}
+
 /// Declares the activities; `activities` implements them.
 pub struct Billing;
 
@@ -245,11 +268,19 @@ impl Billing {
     pub fn read_error_report(_: ReadErrorReport) -> ErrorReportRead {
         unimplemented!()
     }
+
+    /// Asks Stripe what it has counted of a page of the reports that it took lately and was not seen to
+    /// have counted.
+    #[activity(name = "billing.verify_reports")]
+    pub fn verify_reports(_: VerifyReports) -> ReportsVerified {
+        unimplemented!()
+    }
 }
 
 pub use self::billing::{
     Close as CloseActivity, Due as DueActivity, Freeze as FreezeActivity, GiveUp as GiveUpActivity,
     ReadErrorReport as ReadErrorReportActivity, Report as ReportActivity,
+    VerifyReports as VerifyReportsActivity,
 };
 
 #[cfg(test)]

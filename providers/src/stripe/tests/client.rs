@@ -208,7 +208,9 @@ async fn counted(
     let server = serve(replies).await;
     let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("in range");
     let (from, until) = (at(1_792_594_859), at(1_795_186_879));
-    let counted = client(&server.url).counted("voice_minutes", "cus_1", from, until).await;
+    let client = client(&server.url);
+    let counted =
+        async { client.meters().await?.counted("voice_minutes", "cus_1", from, until).await }.await;
     let line = |request: String| request.lines().next().unwrap_or_default().to_owned();
     (counted, server.requests().into_iter().map(line).collect())
 }
@@ -236,6 +238,24 @@ async fn what_was_counted_is_summed_over_all_pages() {
             ),
         ]
     );
+}
+
+#[tokio::test]
+async fn meters_are_read_once_for_many_questions() {
+    let counts = [3.0, 4.0].map(|count| summaries(&[count], false));
+    let replies = [meters(&["a", "voice_minutes"], false)].into_iter().chain(counts);
+    let server = serve(replies).await;
+    let client = client(&server.url);
+    let meters = client.meters().await.expect("meters");
+    let at = DateTime::from_timestamp(1_795_186_800, 0).expect("in range");
+    let counted = |customer| meters.counted("voice_minutes", customer, at, at);
+    assert_eq!(counted("cus_1").await.expect("counted"), Some(3));
+    assert_eq!((meters.has("voice_minutes"), meters.has("b")), (true, false));
+    assert_eq!(meters.counted("b", "cus_1", at, at).await.expect("none"), None);
+    assert_eq!(counted("cus_2").await.expect("counted"), Some(4));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests[2].contains("meters/mtr_voice_minutes/event_summaries?customer=cus_2&"));
 }
 
 #[tokio::test]

@@ -92,6 +92,9 @@ fn moments(story: &Value) -> Vec<Value> {
                 format!("{}, {} minutes", words(&report["identifier"]), report["quantity"]);
             note(&report["last_sent_at"], "Stripe was told", details.clone());
             note(&report["settled_at"], words(&report["state"]), details);
+            let counted =
+                format!("{}, {} minutes", words(&report["identifier"]), report["counted_minutes"]);
+            note(&report["counted_at"], "Stripe was seen to have counted", counted);
         }
     }
     let voided = &story["voided"];
@@ -136,11 +139,14 @@ mod tests {
                 "recorded_at": at(7) }],
             "day": { "date": "2026-11-20", "total_calls": 1, "total_minutes": 3,
                 "starts_at": at(0), "ends_at": at(23), "computed_at": null, "touched_at": null },
-            "periods": [],
+            "periods": [{ "id": "p", "minutes": 3, "status": "closed", "overage_minutes": 9,
+                "reports": [{ "identifier": "usage-p-overage-0", "quantity": 9,
+                    "state": "accepted", "last_sent_at": at(20), "settled_at": at(21),
+                    "counted_minutes": 18, "counted_at": at(22) }] }],
             "voided": null,
         });
-        let told = moments(&story);
-        let told: Vec<_> = told.iter().map(|moment| words(&moment["what"])).collect();
+        let moments = moments(&story);
+        let told: Vec<_> = moments.iter().map(|moment| words(&moment["what"])).collect();
         assert_eq!(
             told,
             [
@@ -149,9 +155,13 @@ mod tests {
                 "an event told its end",
                 "the call's row had it",
                 "on the ledger",
+                "Stripe was told",
+                "accepted",
+                "Stripe was seen to have counted",
                 "its day ended",
             ]
         );
+        assert_eq!(moments[7]["details"], "usage-p-overage-0, 18 minutes");
         assert_eq!(call_details(&story), "completed, 151 seconds, capped");
     }
 }

@@ -1,5 +1,7 @@
 //! How the fake behaves where Stripe's accounts differ.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
@@ -16,6 +18,9 @@ pub struct StripeSettings {
     pub known_customers: Vec<String>,
     /// Names of the events that have an active meter. Unset: `voice_minutes` and every name used.
     pub meters: Option<Vec<String>>,
+    /// How often usage of these customers is counted, where that is not once. 0 loses it, 2 doubles it,
+    /// and nothing tells of either.
+    pub counted_times: BTreeMap<String, u64>,
     /// Where events are posted.
     pub webhook_url: Option<String>,
     /// What they are signed with.
@@ -31,6 +36,7 @@ impl Default for StripeSettings {
             any_customer: true,
             known_customers: Vec::new(),
             meters: None,
+            counted_times: BTreeMap::new(),
             webhook_url: None,
             webhook_secret: None,
             report_after_ms: 1_000,

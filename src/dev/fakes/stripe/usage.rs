@@ -17,6 +17,8 @@ const OLDEST: TimeDelta = TimeDelta::days(35);
 const FURTHEST_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// Where the log keeps why a meter event was not counted, beside what was answered.
 const NOT_COUNTED: &str = "not_counted";
+/// Where the log keeps what was counted, if that is not what was told.
+const COUNTED: &str = "counted";
 
 impl Stripe {
     pub(super) fn take_usage(&self, asked: &Asked, now: DateTime<Utc>) -> Reply {
@@ -60,19 +62,31 @@ impl Stripe {
             let report = self.file_report(event, code, now);
             self.webhook.deliver_later(reports::thin(&report), settings.report_after_ms);
         }
-        self.write(event, judged.ok());
+        let customer = event["payload"]["stripe_customer_id"].as_str().unwrap_or_default();
+        let counted = match (judged, settings.counted_times.get(customer)) {
+            (Ok(value), Some(times)) => {
+                let counted = value.saturating_mul(*times);
+                let mut logged = event.clone();
+                logged[COUNTED] = counted.into();
+                reply.result = Some(logged);
+                Some(counted)
+            }
+            (judged, _) => judged.ok(),
+        };
+        self.write(event, counted);
         reply
     }
 
     /// Takes in what an earlier run answered; gives the answer.
     pub(super) fn restore_usage(&self, mut made: Value, at: DateTime<Utc>) -> Value {
-        let code = made.as_object_mut().and_then(|fields| fields.remove(NOT_COUNTED));
+        let mut logged = |name| made.as_object_mut().and_then(|fields| fields.remove(name));
+        let (code, counted) = (logged(NOT_COUNTED), logged(COUNTED));
         let value = match code.as_ref().and_then(Value::as_str) {
             Some(code) => {
                 self.file_report(&made, code, at);
                 None
             }
-            None => value(&made),
+            None => counted.as_ref().and_then(Value::as_u64).or_else(|| value(&made)),
         };
         self.write(&made, value);
         let identifier = made["identifier"].as_str().unwrap_or_default();

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ::providers::{
-    error::ErrorKind,
+    error::{ErrorKind, ProviderError},
     stripe::{
         Meaning, MeterErrorReport, MeterEvent, MeterEventError, NewCustomer, StripeClient,
         is_signed, read,
@@ -46,8 +46,16 @@ impl Bench {
 
     async fn counted(&self, customer: &str) -> Option<u64> {
         let (from, until) = (Utc::now() - TimeDelta::days(1), Utc::now() + TimeDelta::minutes(2));
-        let counted = self.stripe().counted("voice_minutes", customer, from, until).await;
-        counted.expect("an answer")
+        self.asked(customer, from, until).await.expect("an answer")
+    }
+
+    async fn asked(
+        &self,
+        customer: &str,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Option<u64>, ProviderError> {
+        self.stripe().meters().await?.counted("voice_minutes", customer, from, until).await
     }
 }
 
@@ -70,11 +78,12 @@ async fn what_is_billed_is_the_sum_of_what_was_counted() {
     assert_eq!(billed, json!({ "cus_1": 212, "cus_2": 7 }));
 
     let early = Utc::now() - TimeDelta::days(9);
-    let (client, a_day) = (bench.stripe(), TimeDelta::days(1));
-    let before = client.counted("voice_minutes", "cus_1", early, early + a_day).await;
+    let before = bench.asked("cus_1", early, early + TimeDelta::days(1)).await;
     assert_eq!(before.expect("an answer"), Some(0));
-    let other = bench.stripe().counted("other", "cus_1", early, Utc::now()).await;
-    assert_eq!(other.expect("an answer"), None);
+    let client = bench.stripe();
+    let meters = client.meters().await.expect("an answer");
+    let other = meters.counted("other", "cus_1", early, Utc::now()).await;
+    assert_eq!(other.expect("no question"), None);
 }
 
 #[tokio::test]
@@ -240,7 +249,7 @@ async fn usage_of_nobody_is_taken_and_reported_afterwards() {
     assert_eq!((billed.billed("cus_1"), billed.billed("cus_nobody")), (3, 0));
     assert_eq!(billed.identifiers(), ["known", "lost"]);
     let now = Utc::now();
-    assert!(stripe.counted("voice_minutes", "cus_nobody", now, now).await.is_err(), "no customer");
+    assert!(bench.asked("cus_nobody", now, now).await.is_err(), "no customer");
 
     until_posted(&posted, 1).await;
     let (headers, body) = until_posted(&posted, 2).await;
@@ -263,6 +272,26 @@ async fn usage_of_nobody_is_taken_and_reported_afterwards() {
     let (status, sent) = answer(bench.post("/admin/stripe/events").json(&sample)).await;
     assert_eq!((status, sent), (StatusCode::OK, json!({ "status": 200 })));
     assert!(until_posted(&posted, 3).await.1.contains("evt_2"));
+}
+
+#[tokio::test]
+async fn usage_may_be_lost_or_doubled_without_a_word() {
+    let bench = Bench::start().await;
+    let (url, posted) = receiver().await;
+    let settings = json!({
+        "counted_times": { "cus_lost": 0, "cus_double": 2 }, "webhook_url": url,
+        "webhook_secret": SECRET, "report_after_ms": 0,
+    });
+    let set = bench.ask(Method::PUT, "/admin/stripe/settings").json(&settings);
+    assert_eq!(answer(set).await.0, 204);
+    for (customer, counted) in [("cus_lost", 0), ("cus_double", 14), ("cus_1", 7)] {
+        bench.stripe().meter_event(&event(customer, customer, 7), customer).await.expect("taken");
+        assert_eq!(bench.counted(customer).await, Some(counted), "{customer}");
+        assert_eq!(bench.fakes.stripe().billed(customer), counted, "{customer}");
+    }
+    // What comes of this is the only thing told.
+    bench.fakes.stripe().send(&json!({ "id": "evt_last" })).await.expect("answered");
+    assert!(until_posted(&posted, 1).await.1.contains("evt_last"));
 }
 
 #[tokio::test]
@@ -308,6 +337,11 @@ async fn the_books_go_on_after_a_restart() {
     let file = folder.path().join("effects.jsonl");
     let before = Bench::start_on(Some(file.clone())).await;
     before.report("a", "a").await.expect("taken");
+    let counted_times = [("cus_lost".to_owned(), 0), ("cus_double".to_owned(), 2)].into();
+    before.fakes.stripe().configure(StripeSettings { counted_times, ..StripeSettings::default() });
+    for customer in ["cus_lost", "cus_double"] {
+        before.stripe().meter_event(&event(customer, customer, 7), customer).await.expect("taken");
+    }
     let only = StripeSettings { any_customer: false, ..StripeSettings::default() };
     before.fakes.stripe().configure(only);
     let new = NewCustomer {
@@ -324,7 +358,8 @@ async fn the_books_go_on_after_a_restart() {
     let after = Bench::start_on(Some(file)).await;
     let stripe = after.fakes.stripe();
     assert_eq!((stripe.billed("cus_1"), stripe.billed(&made)), (3, 5));
-    assert_eq!(stripe.identifiers(), ["a", "b", "c"]);
+    assert_eq!((stripe.billed("cus_lost"), stripe.billed("cus_double")), (0, 14));
+    assert_eq!(stripe.identifiers(), ["a", "cus_lost", "cus_double", "b", "c"]);
     after.report("a", "another").await.expect("counted before");
     let found = after.stripe().find_customer(new.organization_id).await.expect("an answer");
     assert_eq!(found, Some(made));
@@ -356,7 +391,9 @@ async fn meters_come_in_pages() {
     let settings = StripeSettings { meters: Some(names), ..StripeSettings::default() };
     bench.fakes.stripe().configure(settings);
     let now = Utc::now();
-    let counted = bench.stripe().counted(&last, "cus_1", now - TimeDelta::days(1), now).await;
+    let client = bench.stripe();
+    let meters = client.meters().await.expect("an answer");
+    let counted = meters.counted(&last, "cus_1", now - TimeDelta::days(1), now).await;
     assert_eq!(counted.expect("an answer"), Some(0));
     let list = |query: &str| {
         answer(bench.get(&format!("/stripe/v1/billing/meters?{query}")).bearer_auth("sk"))

@@ -171,7 +171,8 @@ async fn reports(
     periods: &[Uuid],
 ) -> Result<BTreeMap<PeriodId, Vec<ReportOfPeriod>>, StoreError> {
     let rows = query!(
-        "select period_id, identifier, quantity, state, last_sent_at, settled_at
+        "select period_id, identifier, quantity, state, last_sent_at, settled_at,
+             counted_minutes, counted_at
          from stripe_reports where organization_id = $1 and period_id = any($2)
          order by period_id, revision",
         organization.0,
@@ -188,6 +189,8 @@ async fn reports(
             state: row.state,
             last_sent_at: row.last_sent_at,
             settled_at: row.settled_at,
+            counted_minutes: row.counted_minutes,
+            counted_at: row.counted_at,
         });
     }
     Ok(reports)

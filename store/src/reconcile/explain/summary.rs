@@ -50,7 +50,16 @@ fn period(period: &BookedPeriod, zone: &str) -> String {
 fn billed(period: &BookedPeriod) -> String {
     match (period.overage_minutes, period.reports.last()) {
         (_, Some(report)) if report.state == "accepted" => {
-            format!(", billed as part of report {}", report.identifier)
+            let billed = format!(", billed as part of report {}", report.identifier);
+            match report.counted_minutes.filter(|counted| *counted != report.quantity) {
+                Some(counted) => {
+                    format!(
+                        "{billed} (Stripe has counted {counted} of {})",
+                        minutes(report.quantity)
+                    )
+                }
+                None => billed,
+            }
         }
         (_, Some(report)) => format!(", report {} is {}", report.identifier, report.state),
         (Some(0), None) => ", within the included minutes".to_owned(),
@@ -127,12 +136,15 @@ mod tests {
             state: "accepted".to_owned(),
             last_sent_at: None,
             settled_at: None,
+            counted_minutes: Some(9),
+            counted_at: None,
         });
-        assert_eq!(
-            of(&story(vec![billed])),
-            "3 minutes on 2026-11-20 (Asia/Kathmandu), in the period from 2026-11-01 to \
-             2026-12-01, closed, billed as part of report usage-1-overage-0"
-        );
+        let sentence = "3 minutes on 2026-11-20 (Asia/Kathmandu), in the period from 2026-11-01 to \
+            2026-12-01, closed, billed as part of report usage-1-overage-0";
+        assert_eq!(of(&story(vec![billed.clone()])), sentence);
+        billed.reports[0].counted_minutes = Some(18);
+        let twice = format!("{sentence} (Stripe has counted 18 of 9 minutes)");
+        assert_eq!(of(&story(vec![billed])), twice);
         let mut december = november(-1);
         december.span = period::period_after(december.span.end, 1, period::zone(ZONE).unwrap());
         december.status = "open".to_owned();

@@ -35,7 +35,12 @@ fn november() -> PeriodBooks {
 }
 
 fn report(quantity: i64, state: ReportState) -> Report {
-    Report { quantity, state, at: at("2026-12-01T00:06:00Z") }
+    Report { quantity, counted: None, state, at: at("2026-12-01T00:06:00Z") }
+}
+
+/// Stripe was told 200 minutes, and has counted these.
+fn counted(minutes: i64) -> Report {
+    Report { counted: Some(minutes), ..report(200, ReportState::Accepted) }
 }
 
 fn stored(minutes: i64, sequence: i64) -> Option<Stored> {
@@ -136,6 +141,41 @@ fn what_stripe_lacks_is_in_flight_only_while_somebody_is_about_to_report_it() {
         period.reports = reports;
         let row = billed(&period, now);
         assert_eq!(row.unexplained, unexplained, "{:?} {now}", period.reports);
+    }
+}
+
+#[test]
+fn what_stripe_has_counted_is_its_book_and_not_what_it_accepted() {
+    let unasked = "Stripe was not asked yet what it has counted";
+    let otherwise = "Stripe has counted another quantity than it was told";
+    let rejected = || report(200, ReportState::Rejected);
+    for (reports, stripe, unexplained, note) in [
+        (vec![report(200, ReportState::Accepted)], 200, 0, Some(unasked)),
+        (vec![counted(200)], 200, 0, None),
+        (vec![counted(0)], 0, 200, Some(otherwise)),
+        (vec![counted(150)], 150, 50, Some(otherwise)),
+        (vec![counted(400)], 400, 200, Some(otherwise)),
+        (vec![rejected(), counted(400)], 400, 200, Some(otherwise)),
+        // Seen counted once, and rejected since: not billed.
+        (
+            vec![Report { counted: Some(200), ..rejected() }],
+            0,
+            200,
+            Some("Stripe rejected the report"),
+        ),
+        (
+            vec![Report { quantity: 150, ..counted(150) }],
+            150,
+            50,
+            Some("Stripe accepted another quantity"),
+        ),
+    ] {
+        let mut period = november();
+        period.reports = reports;
+        let row = billed(&period, LATER);
+        let found = (row.stripe, row.unexplained, row.note);
+        assert_eq!(found, (Some(stripe), unexplained, note), "{:?}", period.reports);
+        assert_eq!(row.is_equal(), unexplained == 0);
     }
 }
 
