@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use providers::stripe::Mode;
 use store::{
     Database, Role,
     counters::Counters,
@@ -90,5 +91,6 @@ fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {
         chatter_per_second: config.chatter_per_second,
         stripe_db: pool(Role::Api, STRIPE_CONNECTIONS)?,
         stripe_secrets: providers.stripe_webhook_secrets.clone(),
+        stripe_mode: providers.stripe_secret_key.as_ref().and_then(Mode::of_key),
     })
 }

@@ -4,6 +4,7 @@ mod answer;
 mod customers;
 mod error_report;
 mod event;
+mod meters;
 mod signature;
 mod usage;
 
@@ -18,7 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 pub use self::{
     customers::NewCustomer,
     error_report::MeterErrorReport,
-    event::{Invoice, Meaning, StripeEvent, Subscription, UnreadableEvent, read},
+    event::{Invoice, Meaning, Mode, StripeEvent, Subscription, UnreadableEvent, read},
+    meters::Meters,
     signature::{is_signed, sign},
     usage::{MeterEvent, MeterEventError},
 };

@@ -1,5 +1,8 @@
 //! `postcall billing`: what is billed, was billed and will be.
 
+mod link_customer;
+mod stripe_events;
+
 use clap::{Args, Subcommand};
 use contract::ids::{OrganizationId, PeriodId};
 use store::{Role, billing, error::Problem};
@@ -19,6 +22,12 @@ pub(super) enum BillingCommand {
     Events(EventsArgs),
     /// Report a period once more: Stripe rejected the report, or its fate is unknown and it is not billed.
     Report(ReportArgs),
+    /// List what Stripe sent, newest first, and why something of it waits; or take an event that waits
+    /// once more.
+    StripeEvents(stripe_events::StripeEventsArgs),
+    /// Make an organization a customer at Stripe: one that is there, or else a new one. For those that
+    /// were made before there was a STRIPE_SECRET_KEY.
+    LinkCustomer(link_customer::LinkCustomerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +93,8 @@ pub(super) async fn run(command: BillingCommand) -> Result<(), Failed> {
         BillingCommand::Periods(args) => periods(&args).await,
         BillingCommand::Events(args) => events(&args).await,
         BillingCommand::Report(args) => report(&args).await,
+        BillingCommand::StripeEvents(args) => stripe_events::run(&args).await,
+        BillingCommand::LinkCustomer(args) => link_customer::run(&args).await,
     }
 }
 

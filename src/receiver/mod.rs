@@ -73,6 +73,8 @@ pub struct Setup {
     pub stripe_db: Database,
     /// What Stripe's events may be signed with. Without, all are refused.
     pub stripe_secrets: Vec<SecretString>,
+    /// The mode of our key at Stripe, which events have to be of. Without, both are taken.
+    pub stripe_mode: Option<providers::stripe::Mode>,
 }
 
 impl Receiver {
@@ -96,7 +98,7 @@ impl Receiver {
             budget: Budget::default(),
             public_url,
             nobody: Arc::new(request::nobody()),
-            stripe: stripe::Stripe::new(setup.stripe_db, setup.stripe_secrets),
+            stripe: stripe::Stripe::new(setup.stripe_db, setup.stripe_secrets, setup.stripe_mode),
         })
     }
 }

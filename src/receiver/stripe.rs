@@ -2,6 +2,8 @@
 //!
 //! There is no spool behind it: Stripe repeats for three days what is not answered with a 2xx.
 
+mod parked;
+
 use std::{sync::Arc, time::Instant};
 
 use axum::{
@@ -12,12 +14,12 @@ use axum::{
     routing::post,
 };
 use chrono::{DateTime, Utc};
-use providers::stripe::{self, Meaning};
+use providers::stripe::{self, Meaning, Mode};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use store::{
     Database, StoreError,
-    stripe_events::{self, Content, Customer, Invoice, StripeEvent, Subscription, Taken},
+    stripe_events::{self, Content, Customer, Invoice, Place, StripeEvent, Subscription, Taken},
 };
 use tokio::time::timeout;
 
@@ -38,23 +40,33 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(super) struct Stripe {
     db: Database,
     secrets: Arc<[SecretString]>,
+    /// Which our key opens; nothing where nobody knows.
+    mode: Option<Mode>,
 }
 
 impl Stripe {
-    pub(super) fn new(db: Database, secrets: Vec<SecretString>) -> Self {
+    pub(super) fn new(db: Database, secrets: Vec<SecretString>, mode: Option<Mode>) -> Self {
         // Whoever signs with nothing knows no secret.
         let is_secret = |secret: &SecretString| !secret.expose_secret().is_empty();
         let secrets: Arc<[SecretString]> = secrets.into_iter().filter(is_secret).collect();
         if secrets.is_empty() {
             tracing::warn!("POST /stripe refuses everything: STRIPE_WEBHOOK_SECRET is not set");
+        } else {
+            if mode.is_none() {
+                tracing::warn!(
+                    "events of Stripe's live and test mode are taken alike: STRIPE_SECRET_KEY, which \
+                     says the mode, is not set or of another kind"
+                );
+            }
+            tokio::spawn(parked::keep_counting(db.clone()));
         }
-        Self { db, secrets }
+        Self { db, secrets, mode }
     }
 
     /// Stores an event and does what follows from it.
     async fn take(&self, body: &[u8], now: DateTime<Utc>) -> Result<Taken, StoreError> {
         let event = match stripe::read(body) {
-            Ok(read) => known(read),
+            Ok(read) => known(read, self.mode),
             Err(error) => unreadable(body, now, error.to_string()),
         };
         match stripe_events::take(&self.db, &event, body, now).await {
@@ -120,12 +132,14 @@ fn unreadable(body: &[u8], now: DateTime<Utc>, reason: String) -> StripeEvent {
         id: format!("unreadable/{}", hex::encode(Sha256::digest(body))),
         event_type: "unreadable".to_owned(),
         created: now,
+        place: Place::Here,
         content: Content::Unreadable { reason },
     }
 }
 
-/// An event in the words of the store.
-fn known(event: stripe::StripeEvent) -> StripeEvent {
+/// An event in the words of the store, seen from a key that opens `mode`.
+fn known(event: stripe::StripeEvent, mode: Option<Mode>) -> StripeEvent {
+    let place = place(&event, mode);
     let content = match event.meaning {
         Meaning::Subscription(read) => Content::Subscription(subscription(read)),
         Meaning::Invoice(read) => Content::Invoice(invoice(read)),
@@ -135,7 +149,16 @@ fn known(event: stripe::StripeEvent) -> StripeEvent {
         Meaning::MeterError => Content::MeterError,
         Meaning::Other { customer } => Content::Other { customer },
     };
-    StripeEvent { id: event.id, event_type: event.event_type, created: event.created, content }
+    let stripe::StripeEvent { id, event_type, created, .. } = event;
+    StripeEvent { id, event_type, created, place, content }
+}
+
+fn place(event: &stripe::StripeEvent, mode: Option<Mode>) -> Place {
+    match (event.mode, mode) {
+        _ if event.is_of_connected_account => Place::ConnectedAccount,
+        (Some(told), Some(ours)) if told != ours => Place::OtherMode { is_live: told.is_live() },
+        _ => Place::Here,
+    }
 }
 
 fn subscription(read: stripe::Subscription) -> Subscription {

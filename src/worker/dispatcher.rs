@@ -3,20 +3,16 @@
 //! It runs beside the workers, so that a started workflow's first task comes back with the answer
 //! (eager start) and is executed in this process.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+mod deliveries;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::Utc;
 use contract::{
     call::{CallStatus, EventKind},
     calls::{CallEventStored, ProcessCall},
-    delivery::{DeliverWebhook, DeliverySchedule},
-    ids::{CallId, DeliveryId, InboxId, OrganizationId},
-    names::{
-        CALL_PROCESSING_QUEUE, WEBHOOK_DELIVERY_QUEUE, call_workflow_id, delivery_workflow_id,
-    },
+    ids::{CallId, InboxId},
+    names::{CALL_PROCESSING_QUEUE, call_workflow_id},
 };
 use futures::{StreamExt, stream};
 use providers::supabase::Broadcaster;
@@ -25,7 +21,7 @@ use store::{
     Database, StoreError,
     calls::{self, CallIdentity, Opened},
     counters::Counters,
-    deliveries, dispatch,
+    dispatch,
     dispatch::{DueEvent, UnreadEvent},
     events,
     signals::{self, Listener, Teller},
@@ -35,7 +31,7 @@ use temporalio_client::{
     errors::{WorkflowInteractionError, WorkflowStartError},
 };
 use tokio::sync::watch;
-use workflows::{CallProcessing, WebhookDelivery};
+use workflows::CallProcessing;
 
 use super::{Room, unread};
 use crate::{config::Config, temporal};
@@ -52,9 +48,6 @@ const LEASE: Duration = Duration::from_secs(60);
 const START_DEADLINE: Duration = Duration::from_secs(2);
 /// Between two tries while Temporal does not answer.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// Between two looks for deliveries that nobody is at work on.
-const SWEEP: Duration = Duration::from_secs(30);
 
 /// Takes events from the inbox to calls and workflows.
 pub(super) struct Dispatcher {
@@ -90,20 +83,14 @@ impl Dispatcher {
     }
 
     /// Dispatches until `stop` turns true.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
+        // Beside each other: neither waits for a batch of the other.
+        tokio::join!(self.dispatch(stop.clone()), self.look_after_deliveries(stop));
+    }
+
+    async fn dispatch(&self, mut stop: watch::Receiver<bool>) {
         let mut listener = Listener::new(&self.url, signals::INBOX, POLL);
-        let mut swept = Instant::now();
         while !*stop.borrow() {
-            if swept.elapsed() > SWEEP {
-                swept = Instant::now();
-                match tokio::time::timeout(LEASE, self.sweep_deliveries()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "overdue deliveries wait for the next look");
-                    }
-                    Err(_) => tracing::warn!("a look for overdue deliveries took too long"),
-                }
-            }
             // A connection may hang when Postgres fails over; the events come up again by their lease.
             match tokio::time::timeout(LEASE, self.batch()).await {
                 Err(_) => tracing::warn!("a batch of events took too long and is given up"),
@@ -229,50 +216,6 @@ impl Dispatcher {
         let payload = events::dashboard_payload(event.call_id, event.provider, status);
         if let Err(error) = broadcaster.broadcast(&topic, name, &payload).await {
             tracing::debug!(%error, "a broadcast was lost");
-        }
-    }
-
-    /// `call.started` has no workflow of the call to make its first attempts.
-    async fn deliver_started(
-        &self,
-        organization: OrganizationId,
-        call: contract::calls::CallRef,
-    ) -> Result<(), DispatchError> {
-        for delivery in deliveries::unattempted_of_call(&self.db, call).await? {
-            self.start_delivery(organization, delivery, 0).await?;
-        }
-        Ok(())
-    }
-
-    /// Deliveries whose workflow was never started, or was lost with Temporal's data.
-    async fn sweep_deliveries(&self) -> Result<(), DispatchError> {
-        for overdue in deliveries::claim_overdue(&self.db, BATCH).await? {
-            self.start_delivery(overdue.organization_id, overdue.id, overdue.attempts).await?;
-        }
-        Ok(())
-    }
-
-    async fn start_delivery(
-        &self,
-        organization_id: OrganizationId,
-        delivery_id: DeliveryId,
-        attempts_made: u32,
-    ) -> Result<(), DispatchError> {
-        let input = DeliverWebhook {
-            organization_id,
-            delivery_id,
-            attempts_made,
-            retry_after_seconds: None,
-            schedule: DeliverySchedule::default(),
-        };
-        let id = delivery_workflow_id(delivery_id);
-        let options = WorkflowStartOptions::new(WEBHOOK_DELIVERY_QUEUE, id)
-            .enable_eager_workflow_start(true)
-            .build();
-        let started = self.client.start_workflow(WebhookDelivery::run, input, options);
-        match within("start_delivery", started).await? {
-            Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
-            Err(error) => Err(refused("start_delivery", &error)),
         }
     }
 

@@ -2,17 +2,22 @@
 //!
 //! One transaction stores an event and does what follows from it, so an event that Stripe repeats
 //! finds all done or nothing. An event of an unknown customer is parked, and applied once it is known
-//! whose the customer is.
+//! whose the customer is. One that happened in the other mode than ours waits for a person.
 
+mod discard;
+mod event;
 mod invoices;
+mod link;
+mod list;
 mod owner;
 mod period_end;
+mod retry;
+mod settle;
 mod subscriptions;
 mod waiting;
 
 use chrono::{DateTime, Utc};
 use contract::{billing::ReadErrorReport, ids::OrganizationId, names};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::query;
@@ -25,93 +30,13 @@ use crate::{
     starts::{self, StartKind},
 };
 
-use self::owner::Owner;
+use self::{owner::Owner, settle::settle};
 
-/// A verified event, in words that are nobody's wire format.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StripeEvent {
-    /// Stripe's id, the same for every repetition; at most 255 characters.
-    pub id: String,
-    /// Its type, as `invoice.paid`.
-    pub event_type: String,
-    /// When it happened.
-    pub created: DateTime<Utc>,
-    /// What it tells.
-    pub content: Content,
-}
-
-/// What an event tells. Free of personal data: it is kept while the event waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Content {
-    /// How a subscription stands.
-    Subscription(Subscription),
-    /// What became of an invoice.
-    Invoice(Invoice),
-    /// Whose a customer is.
-    Customer(Customer),
-    /// Usage could not be billed; Stripe is to be asked which.
-    MeterError,
-    /// Nothing that matters here.
-    Other {
-        /// The customer that it names.
-        customer: Option<String>,
-    },
-    /// Signed, and yet it cannot be read.
-    Unreadable {
-        /// Why, free of personal data.
-        reason: String,
-    },
-}
-
-/// How a subscription stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscription {
-    /// Stripe's id.
-    pub id: String,
-    /// Stripe's id of the customer.
-    pub customer: String,
-    /// The organization that it names.
-    pub organization_id: Option<OrganizationId>,
-    /// Stripe's word, as `active` or `canceled`.
-    pub status: String,
-    /// First instant of the period that is paid for now.
-    pub current_period_start: Option<DateTime<Utc>>,
-    /// First instant after it.
-    pub current_period_end: Option<DateTime<Utc>>,
-    /// Its day is the anchor day.
-    pub billing_cycle_anchor: Option<DateTime<Utc>>,
-    /// Whether it ends with its period.
-    pub cancel_at_period_end: bool,
-}
-
-/// What became of an invoice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invoice {
-    /// Stripe's id.
-    pub id: String,
-    /// Stripe's id of the customer.
-    pub customer: String,
-    /// Of which subscription.
-    pub subscription: Option<String>,
-    /// Stripe's word, as `paid` or `open`.
-    pub status: Option<String>,
-    /// To be paid, in the smallest unit of the currency.
-    pub amount_due: Option<i64>,
-    /// Paid, likewise.
-    pub amount_paid: Option<i64>,
-    /// Three letters, lower case.
-    pub currency: Option<String>,
-}
-
-/// Whose a customer is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Customer {
-    /// Stripe's id.
-    pub id: String,
-    /// The organization that the event names.
-    pub organization_id: Option<OrganizationId>,
-}
+pub use discard::discard;
+pub use event::{Content, Customer, Invoice, Place, StripeEvent, Subscription};
+pub use link::{Link, link};
+pub use list::{Filter, Listed, ParkedEvents, Status, list, parked};
+pub use retry::{Retried, retry};
 
 /// What was done with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,30 +55,9 @@ pub enum Taken {
 enum Outcome {
     Processed,
     Ignored,
+    /// Nothing of what it tells is ours to know; why is written down.
+    Strange(&'static str),
     Parked(String),
-}
-
-impl Content {
-    fn customer(&self) -> Option<&str> {
-        match self {
-            Self::Subscription(Subscription { customer, .. })
-            | Self::Invoice(Invoice { customer, .. })
-            | Self::Customer(Customer { id: customer, .. }) => Some(customer),
-            Self::Other { customer } => customer.as_deref(),
-            Self::MeterError | Self::Unreadable { .. } => None,
-        }
-    }
-
-    /// The organization that it names itself.
-    const fn named(&self) -> Option<OrganizationId> {
-        match self {
-            Self::Subscription(Subscription { organization_id, .. })
-            | Self::Customer(Customer { organization_id, .. }) => *organization_id,
-            Self::Invoice(_) | Self::Other { .. } | Self::MeterError | Self::Unreadable { .. } => {
-                None
-            }
-        }
-    }
 }
 
 /// Stores an event and does what follows from it. When this returns, both are on disk.
@@ -170,9 +74,9 @@ pub async fn take(
 ) -> Result<Taken, StoreError> {
     let mut tx = db.stripe().await?;
     let taken = match insert(&mut tx, event, body, now).await? {
-        Taken::New => match follow(&mut tx, event, now).await? {
+        Taken::New => match judge(&mut tx, event, now).await? {
             Outcome::Parked(_) => Taken::Parked,
-            Outcome::Processed | Outcome::Ignored => Taken::New,
+            Outcome::Processed | Outcome::Ignored | Outcome::Strange(_) => Taken::New,
         },
         other => other,
     };
@@ -237,6 +141,34 @@ async fn insert(
     })
 }
 
+/// Only what happened in our account and our mode has effects. Stripe sends events of both modes to the
+/// endpoint of a platform, and recommends to look at `livemode`.
+async fn judge(
+    tx: &mut Tx,
+    event: &StripeEvent,
+    now: DateTime<Utc>,
+) -> Result<Outcome, StoreError> {
+    let outcome = match event.place {
+        Place::Here => return follow(tx, event, now).await,
+        Place::ConnectedAccount => Outcome::Strange("it is of a connected account, not of ours"),
+        Place::OtherMode { is_live } => match event.content {
+            Content::Other { .. } => Outcome::Strange(other_mode(is_live)),
+            // Our key may be the wrong one: nothing that matters is lost.
+            _ => Outcome::Parked(other_mode(is_live).to_owned()),
+        },
+    };
+    settle(tx, event, None, &outcome, now).await?;
+    Ok(outcome)
+}
+
+const fn other_mode(is_live: bool) -> &'static str {
+    if is_live {
+        "it is of live mode, and STRIPE_SECRET_KEY is of test mode"
+    } else {
+        "it is of test mode, and STRIPE_SECRET_KEY is of live mode"
+    }
+}
+
 /// Finds out whose an event is, applies it and writes down what it came to.
 async fn follow(
     tx: &mut Tx,
@@ -249,9 +181,11 @@ async fn follow(
         return Ok(outcome);
     };
     owner::lock(tx, customer).await?;
-    let owner = match owner::find(tx, customer).await? {
-        None => owner::link(tx, customer, event.content.named(), &event.event_type).await?,
-        found => found,
+    let owner = match (owner::find(tx, customer).await?, event.content.named()) {
+        (None, Some(named)) if event.content.can_link() => {
+            owner::link(tx, customer, named, &event.event_type).await?
+        }
+        (found, _) => found,
     };
     let outcome = match &owner {
         Some(owner) => apply(tx, owner, event, now).await?,
@@ -299,35 +233,4 @@ async fn apply(
             Ok(Outcome::Ignored)
         }
     }
-}
-
-async fn settle(
-    tx: &mut Tx,
-    event: &StripeEvent,
-    owner: Option<&Owner>,
-    outcome: &Outcome,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let (status, reason) = match outcome {
-        Outcome::Processed => ("processed", None),
-        Outcome::Ignored => ("ignored", None),
-        Outcome::Parked(reason) => ("parked", Some(reason.as_str())),
-    };
-    let is_parked = reason.is_some();
-    let waits = is_parked && event.content.customer().is_some();
-    query!(
-        "update stripe_events set organization_id = $2, status = $3, reason = $4, content = $5,
-             processed_at = $6
-         where id = $1",
-        event.id,
-        owner.map(|owner| owner.organization_id.0),
-        status,
-        reason,
-        waits.then(|| json!(event.content)),
-        (!is_parked).then_some(now),
-    )
-    .execute(&mut **tx)
-    .await
-    .during("stripe_events.settle")
-    .map(drop)
 }

@@ -1,5 +1,7 @@
 //! Webhooks whose first attempt fails go on in workflows of their own.
 
+mod organization;
+
 use std::time::Duration;
 
 use contract::{ids::DeliveryId, names::delivery_workflow_id};

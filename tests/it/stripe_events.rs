@@ -1,8 +1,11 @@
 //! Stripe's webhooks in: what is kept, and what follows from it.
 
+mod customers;
 mod door;
 mod made;
+mod modes;
 mod orders;
+mod parked;
 
 use std::collections::BTreeMap;
 
@@ -41,12 +44,16 @@ async fn the_same_event_200_times_at_once_is_one_and_another_body_is_counted() {
     let of = world.subscriber(november()).await;
     let told = active((THEN, THEN + 30 * DAY));
     let body = told.body(&of);
-    let statuses: Vec<u16> = futures::stream::iter(0..200)
-        .map(|_| world.post_stripe(&body))
-        .buffer_unordered(200)
-        .collect()
-        .await;
-    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    // A slow machine sheds some; Stripe repeats what is not answered with a 2xx.
+    let posts = futures::stream::iter(0..200).map(async |_| {
+        let mut statuses = Vec::new();
+        while statuses.last() != Some(&200) && statuses.len() < 100 {
+            statuses.push(world.post_stripe(&body).await);
+        }
+        assert_eq!(statuses.pop(), Some(200), "{statuses:?}");
+        assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    });
+    posts.buffer_unordered(200).collect::<Vec<()>>().await;
     assert_eq!(world.how_many("select count(*) from stripe_events").await, 1);
     let stored = world.stripe_event(&told.id).await;
     assert_eq!(stored, Some(("processed".to_owned(), None, 0)));

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{incoming::Unreadable, json};
@@ -24,8 +25,47 @@ pub struct StripeEvent {
     pub event_type: String,
     /// When it happened.
     pub created: DateTime<Utc>,
+    /// The mode that it happened in (`livemode`); nothing where it does not say.
+    pub mode: Option<Mode>,
+    /// It happened in an account that is connected to ours by Connect (`account`), and so means nothing
+    /// here. A thin event has no such field.
+    pub is_of_connected_account: bool,
     /// What it means to postcall.
     pub meaning: Meaning,
+}
+
+/// A half of an account at Stripe: neither knows the other's objects. A sandbox is of test mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Money moves.
+    Live,
+    /// Nothing is real.
+    Test,
+}
+
+impl Mode {
+    /// The mode that a secret key (`sk_live_…`, `sk_test_…`) or a restricted one (`rk_…`) opens; nothing
+    /// for a key of another kind.
+    pub fn of_key(key: &SecretString) -> Option<Self> {
+        let key = key.expose_secret();
+        let kind = key.strip_prefix("sk_").or_else(|| key.strip_prefix("rk_"))?;
+        [("live_", Self::Live), ("test_", Self::Test)]
+            .into_iter()
+            .find_map(|(word, mode)| kind.starts_with(word).then_some(mode))
+    }
+
+    /// Whether money moves in it: `livemode`, as Stripe writes it.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Live)
+    }
+
+    /// `live` or `test`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// What an event means to postcall.
@@ -106,18 +146,25 @@ impl From<Unreadable> for UnreadableEvent {
 }
 
 /// Reads a webhook's body. Both shapes of period fields and of invoices; unknown types are `Other`,
-/// as are invoices and check-outs without an id or a customer.
+/// as are invoices and check-outs without an id or a customer, and whatever a connected account tells.
 ///
 /// # Errors
-/// When it is no JSON object, has no id, type or time, or is a subscription without id, customer or
-/// status.
+/// When it is no JSON object, has no id, type or time, or is a subscription of ours without id, customer
+/// or status.
 pub fn read(body: &[u8]) -> Result<StripeEvent, UnreadableEvent> {
     let root = json::parse(body)?;
     let id = word(&root, &["/id"]).ok_or_else(|| missing("id"))?;
     let event_type = word(&root, &["/type"]).ok_or_else(|| missing("type"))?;
     let created = time(&root, &["/created"]).ok_or_else(|| missing("created"))?;
-    let meaning = meaning(&event_type, &root["data"]["object"])?;
-    Ok(StripeEvent { id, event_type, created, meaning })
+    let mode = root["livemode"].as_bool().map(|live| if live { Mode::Live } else { Mode::Test });
+    // "Each event for a connected account also contains a top-level account property" (Connect webhooks).
+    let is_of_connected_account = !root["account"].is_null();
+    let meaning = if is_of_connected_account {
+        Meaning::Other { customer: None }
+    } else {
+        meaning(&event_type, &root["data"]["object"])?
+    };
+    Ok(StripeEvent { id, event_type, created, mode, is_of_connected_account, meaning })
 }
 
 fn missing(path: &'static str) -> UnreadableEvent {

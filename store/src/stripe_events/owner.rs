@@ -33,15 +33,14 @@ pub(super) async fn find(tx: &mut Tx, customer: &str) -> Result<Option<Owner>, S
     Ok(row.map(|row| Owner { organization_id: OrganizationId(row.id), timezone: row.timezone }))
 }
 
-/// Makes a customer that belongs to nobody the one of the organization that the event names, if that
-/// exists and has none.
+/// Makes a customer that belongs to nobody the one of an organization, if that exists and has none. `by`
+/// is what the history says it was: the type of an event, or who did it.
 pub(super) async fn link(
     tx: &mut Tx,
     customer: &str,
-    named: Option<OrganizationId>,
-    event_type: &str,
+    organization: OrganizationId,
+    by: &str,
 ) -> Result<Option<Owner>, StoreError> {
-    let Some(organization) = named else { return Ok(None) };
     let row = query!(
         "update organizations set stripe_customer_id = $1
          where id = $2 and stripe_customer_id is null and deleted_at is null
@@ -53,7 +52,7 @@ pub(super) async fn link(
     .await
     .during("stripe_events.link")?;
     let Some(row) = row else { return Ok(None) };
-    let details = json!({ "customer": customer, "by": event_type });
+    let details = json!({ "customer": customer, "by": by });
     billing::log(tx, organization, None, "customer.linked", details).await?;
     Ok(Some(Owner { organization_id: organization, timezone: row.timezone }))
 }

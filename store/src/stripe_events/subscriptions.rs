@@ -14,6 +14,16 @@ use sqlx::query;
 use super::{StripeEvent, Subscription, owner::Owner, period_end};
 use crate::{StoreError, billing, database::Tx, error::During};
 
+/// Stripe's statuses of a subscription that is not under way: `incomplete` until its first payment works,
+/// for 23 hours; then `incomplete_expired`, which is never billed; `canceled` once it has ended. Nothing
+/// comes back from the last two.
+const NOT_LIVE: [&str; 3] = ["incomplete", "incomplete_expired", "canceled"];
+
+/// Whether a subscription of this status is under way: also one that is paused, or not paid for of late.
+pub(super) fn is_live(status: &str) -> bool {
+    !NOT_LIVE.contains(&status)
+}
+
 /// The subscription that an organization's periods follow.
 pub(super) struct Leading {
     id: String,
@@ -125,7 +135,7 @@ async fn leading(tx: &mut Tx, owner: &Owner) -> Result<Option<Leading>, StoreErr
     .await
     .during("stripe_events.leading")?;
     Ok(row.map(|row| Leading {
-        is_live: row.status != "canceled",
+        is_live: is_live(&row.status),
         span: match (row.current_period_start, row.current_period_end) {
             (Some(start), Some(end)) if start < end => Some(Span { start, end }),
             _ => None,

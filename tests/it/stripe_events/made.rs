@@ -124,7 +124,7 @@ impl World {
         Subscriber { organization, customer: fresh("cus"), subscription: fresh("sub") }
     }
 
-    /// What Stripe's events made of an organization, without ids.
+    /// What Stripe's events made of an organization and its subscription, without ids.
     pub(super) async fn standing(&self, of: &Subscriber) -> Value {
         let sql = "select jsonb_build_object(
                 'status', s.status,
@@ -141,10 +141,12 @@ impl World {
                         extract(epoch from p.period_end)::bigint))
                     from billing_periods p where p.organization_id = o.id),
                 'starts', (select count(*) from workflow_starts w where w.organization_id = o.id))
-            from organizations o left join stripe_subscriptions s on s.organization_id = o.id
+            from organizations o
+            left join stripe_subscriptions s on s.organization_id = o.id and s.id = $3
             where o.id = $1";
-        let row = self.db.query_one(sql, &[&of.organization, &of.customer]).await;
-        row.expect("one subscription").get(0)
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&of.organization, &of.customer, &of.subscription];
+        self.db.query_one(sql, &parameters).await.expect("an organization").get(0)
     }
 
     /// Status, reason and conflicts of a stored event; none where it is not stored.

@@ -8,6 +8,8 @@ use crate::harness::{
     permuted::{Choices, orders},
 };
 
+const PARKED: &str = "select count(*) from stripe_events where status = 'parked'";
+
 /// A subscription's life: tried, paid, renewed, ended. The first two happen in the same second, and
 /// the greater id is the older event's.
 fn life() -> Vec<Told> {
@@ -28,6 +30,20 @@ fn life() -> Vec<Told> {
         told("evt_c", "updated", THEN + 30 * DAY, "active", next),
         told("evt_d", "deleted", THEN + 40 * DAY, "canceled", next),
     ]
+}
+
+/// Whether it tells of a subscription that is under way.
+fn is_live(told: &Told) -> bool {
+    !["incomplete", "incomplete_expired", "canceled"].contains(&told.status)
+}
+
+/// How an organization stands of which Stripe told nothing.
+fn nobody() -> serde_json::Value {
+    json!({
+        "status": null, "period": [null, null], "event": "", "customer": null,
+        "subscription": null, "current": [null, null], "anchor_day": 1,
+        "open": [[THEN - 19 * DAY, THEN + 11 * DAY]], "starts": 0,
+    })
 }
 
 impl World {
@@ -56,6 +72,23 @@ async fn every_order_of_a_subscriptions_events_ends_the_same() {
     let (mut wholes, mut parts) = (0, 0);
     for order in orders(life.len()) {
         let (of, standing) = world.tell(&life, &choices.with_repetitions(&order)).await;
+        let linked = world.billing_history(of.organization).await;
+        let linked = linked.iter().filter(|(event, _)| event == "customer.linked").count();
+        let waits = world.how_many(PARKED).await;
+        if !order.iter().any(|place| is_live(&life[*place])) {
+            // Nothing says that it was ever paid for: whose the customer is, is not known.
+            assert_eq!(standing, nobody(), "{order:?}");
+            let told = i64::try_from(order.len()).unwrap();
+            assert_eq!((linked, waits), (0, told), "{order:?}");
+            world
+                .db
+                .execute("delete from stripe_events where status = 'parked'", &[])
+                .await
+                .unwrap();
+            parts += 1;
+            continue;
+        }
+        assert_eq!((linked, waits), (1, 0), "{order:?}");
         let newest = order.iter().max().copied().unwrap_or_default();
         let told = &life[newest];
         assert_eq!(standing["event"], format!("{}_", told.id), "{order:?}");
@@ -66,20 +99,15 @@ async fn every_order_of_a_subscriptions_events_ends_the_same() {
         assert_eq!(standing["subscription"] == true, is_active, "{order:?}");
         let current = if is_active { standing["period"].clone() } else { json!([null, null]) };
         assert_eq!(standing["current"], current, "{order:?}");
-        let is_paid = told.status != "incomplete";
-        assert_eq!(standing["anchor_day"], if is_paid { 20 } else { 1 }, "{order:?}");
+        assert_eq!(standing["anchor_day"], 20, "{order:?}");
         let open = &standing["open"][0];
         assert_eq!(open[0], THEN - 19 * DAY, "{order:?}: usage keeps its period");
         let ends_at = match newest {
-            0 => THEN + 11 * DAY,
             1 => THEN,
             // Midnight in New York of the anchor's day: the hour of the period before is gone.
             _ => THEN - 10 * 3600,
         };
         assert_eq!(open[1], ends_at, "{order:?}");
-        let ids: Vec<_> = world.billing_history(of.organization).await;
-        let linked = ids.iter().filter(|(event, _)| event == "customer.linked").count();
-        assert_eq!(linked, 1, "{order:?}");
         if order.len() == life.len() { wholes += 1 } else { parts += 1 }
     }
     assert_eq!((wholes, parts), (24, 40));
@@ -150,5 +178,64 @@ async fn random_events_of_the_same_seconds_end_the_same_in_every_order() {
             order.swap(a, b);
             order.rotate_left(1);
         }
+    }
+}
+
+/// A subscription that came to nothing, or to an end, is no reason to follow it: not before there is a
+/// live one, nor after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_subscription_moves_nothing_beside_a_live_one() {
+    let world = World::with(options()).await;
+    let life = life();
+    let alone = world.tell(&life[1..2], &[0]).await.1;
+    for status in ["incomplete", "incomplete_expired", "canceled"] {
+        // Later in every respect: a later anchor, and a later event.
+        let dead = |of: &Subscriber| {
+            let other = Subscriber { subscription: fresh("sub"), ..of.clone() };
+            let begun = THEN + 2 * DAY;
+            let period = (begun, begun + 30 * DAY);
+            let told = Told { id: fresh("evt"), status, created: begun, period, ..life[1].clone() };
+            Told { anchor: begun, ..told }.body(&other)
+        };
+        let live = |of: &Subscriber| Told { id: fresh("evt"), ..life[1].clone() }.body(of);
+        for dead_first in [true, false] {
+            let of = world.subscriber((THEN - 19 * DAY, THEN + 11 * DAY)).await;
+            let mut bodies = [dead(&of), live(&of)];
+            if !dead_first {
+                bodies.reverse();
+            }
+            for body in &bodies {
+                assert_eq!(world.post_stripe(body).await, 200);
+            }
+            let mut standing = world.standing(&of).await;
+            standing["event"] = alone["event"].clone();
+            assert_eq!(standing, alone, "{status}, first: {dead_first}");
+            assert_eq!(world.how_many(PARKED).await, 0, "{status}, first: {dead_first}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_subscription_makes_nobody_its_customer() {
+    let world = World::with(options()).await;
+    for (waiting, status) in (1..).zip(["incomplete", "incomplete_expired", "canceled"]) {
+        let of = world.subscriber((THEN - 19 * DAY, THEN + 11 * DAY)).await;
+        // Somebody tried to subscribe and did not; later the organization does, as another customer.
+        let tried = Subscriber { customer: fresh("cus"), subscription: fresh("sub"), ..of.clone() };
+        let told = life()[1].clone();
+        let dead = Told { id: fresh("evt"), status, ..told.clone() };
+        assert_eq!(world.post_stripe(&dead.body(&tried)).await, 200);
+        let mut standing = world.standing(&of).await;
+        standing["event"] = json!("");
+        assert_eq!(standing, nobody(), "{status}");
+        let (stands, reason, _) = world.stripe_event(&dead.id).await.expect("stored");
+        assert_eq!(stands, "parked", "{status}");
+        assert!(reason.is_some_and(|reason| reason.contains("no organization yet")), "{status}");
+
+        let live = Told { id: fresh("evt"), ..told };
+        assert_eq!(world.post_stripe(&live.body(&of)).await, 200);
+        assert_eq!(world.standing(&of).await["customer"], true, "{status}");
+        assert_eq!(world.standing(&of).await["subscription"], true, "{status}");
+        assert_eq!(world.how_many(PARKED).await, waiting, "{status}");
     }
 }

@@ -178,6 +178,53 @@ fn other_types_name_their_customer_where_they_have_one() {
 }
 
 #[test]
+fn an_event_says_its_mode_and_whether_it_is_of_a_connected_account() {
+    for name in FIXTURES {
+        let event = read(fixture(name).as_bytes()).expect("readable");
+        assert_eq!(
+            (event.mode, event.is_of_connected_account),
+            (Some(Mode::Test), false),
+            "{name}"
+        );
+    }
+    let body = parsed("customer.subscription.updated.json");
+    let with = |field: &str, value: Value| {
+        let mut body = body.clone();
+        body[field] = value;
+        read_value(&body).expect("readable")
+    };
+    assert_eq!(with("livemode", true.into()).mode, Some(Mode::Live));
+    for wrong in [Value::Null, json!("true"), json!(1)] {
+        assert_eq!(with("livemode", wrong).mode, None, "it says neither");
+    }
+    let own = with("account", Value::Null);
+    assert_eq!(subscription(own).status, "past_due");
+    for account in [json!("acct_1"), json!(7), json!({})] {
+        let event = with("account", account.clone());
+        assert!(event.is_of_connected_account, "{account}");
+        assert_eq!(event.meaning, Meaning::Other { customer: None }, "{account}");
+    }
+    let mut strange = body;
+    strange["account"] = "acct_1".into();
+    strange["data"]["object"] = Value::Null;
+    assert!(read_value(&strange).is_ok(), "what it tells is not read");
+}
+
+#[test]
+fn a_key_opens_one_mode() {
+    let mode = |key: &str| Mode::of_key(&key.into());
+    for key in ["sk_live_51Abc", "rk_live_51Abc"] {
+        assert_eq!(mode(key), Some(Mode::Live), "{key}");
+    }
+    for key in ["sk_test_51Abc", "rk_test_51Abc"] {
+        assert_eq!(mode(key), Some(Mode::Test), "{key}");
+    }
+    for key in ["", "sk_", "sk_org_live_1", "pk_live_1", "live_1", "xsk_live_1", "sk_livery"] {
+        assert_eq!(mode(key), None, "{key}");
+    }
+}
+
+#[test]
 fn absurd_times_are_none() {
     for (written, expected) in [
         (json!(1_795_186_800), at(1_795_186_800)),
