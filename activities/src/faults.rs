@@ -49,8 +49,20 @@ pub const OF_BOOKS: &[&str] = &[
     "alert.claimed",
     "alert.posted",
     "alert.after",
-    "onboarding.before",
-    "onboarding.after",
+    "customer.before",
+    "customer.claimed",
+    "customer.made",
+    "customer.linked",
+    "customer.after",
+    "furnish.before",
+    "furnish.after",
+    "letter.before",
+    "letter.claimed",
+    "letter.posted",
+    "letter.settled",
+    "letter.after",
+    "onboarded.before",
+    "onboarded.after",
 ];
 
 /// Every point.

@@ -27,9 +27,6 @@ use crate::{
     mail::{self, Postbox, Sent},
 };
 
-/// Where a test strikes: a request to a third party is claimed; it is made, and not settled yet.
-const BEFORE: &str = "onboarding.before";
-const AFTER: &str = "onboarding.after";
 /// `organization_emails.kind` of the welcome and the reminders.
 const EMAIL_KIND: &str = "onboarding";
 
@@ -69,11 +66,13 @@ impl OnboardingActivities {
         _ctx: ActivityContext,
         input: OnboardingStep,
     ) -> Result<StepDone, ActivityError> {
+        self.faults.point("furnish.before").await?;
         let key = keys::generate()
             .map_err(|error| failure(INVALID, format!("no random bytes: {error}"), true, None))?;
         let (organization, now) = (input.organization_id, self.clock.now());
         let done = onboarding::furnish(&self.db, &self.sealer, organization, &key, now).await;
         let done = done.map_err(|error| of_store(&error))?;
+        self.faults.point("furnish.after").await?;
         Ok(StepDone { done, has_called: false })
     }
 
@@ -84,6 +83,7 @@ impl OnboardingActivities {
         _ctx: ActivityContext,
         input: Remind,
     ) -> Result<StepDone, ActivityError> {
+        self.faults.point("letter.before").await?;
         let guest = onboarding::guest(&self.db, input.organization_id).await;
         let guest = guest.map_err(|error| of_store(&error))?;
         let has_called = guest.has_called;
@@ -91,10 +91,12 @@ impl OnboardingActivities {
             return Ok(StepDone { done: false, has_called });
         }
         let note = self.send_all(input, &guest).await?;
+        self.faults.point("letter.settled").await?;
         let (part, now) = (Part::Email(input.number), self.clock.now());
         onboarding::note(&self.db, input.organization_id, part, true, note, now)
             .await
             .map_err(|error| of_store(&error))?;
+        self.faults.point("letter.after").await?;
         Ok(StepDone { done: note.is_none(), has_called })
     }
 
@@ -105,9 +107,11 @@ impl OnboardingActivities {
         _ctx: ActivityContext,
         input: EndOnboarding,
     ) -> Result<StepDone, ActivityError> {
+        self.faults.point("onboarded.before").await?;
         let now = self.clock.now();
         let ended = onboarding::end(&self.db, input.organization_id, input.has_called, now).await;
         let ended = ended.map_err(|error| of_store(&error))?;
+        self.faults.point("onboarded.after").await?;
         Ok(StepDone { done: ended.now, has_called: ended.has_called })
     }
 }
@@ -128,7 +132,7 @@ impl OnboardingActivities {
             resend: self.resend.as_ref(),
             now: self.clock.now(),
             faults: &self.faults,
-            points: [BEFORE, AFTER],
+            points: ["letter.claimed", "letter.posted"],
         };
         let mut note = Some("the organization has no email address");
         let mut failed = None;

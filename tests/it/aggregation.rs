@@ -1,5 +1,6 @@
 //! Days of usage: each organization's own, recomputed and replaced, without reading what is not of them.
 
+mod kills;
 mod made;
 mod races;
 mod runs;

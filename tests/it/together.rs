@@ -1,19 +1,14 @@
-//! Metering and billing with everything going on at once, through deaths, and at its full size.
+//! Metering and billing with everything going on at once.
 //!
 //! `TOGETHER_SECONDS=60` makes the traffic of the first test last for a minute; in CI it is half of one.
 
 mod audit;
-mod history;
-mod kills;
 mod made;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::{
-    ids::CallId,
-    usage::{AggregateUsage, UsageAggregated},
-};
+use contract::{ids::CallId, usage::AggregateUsage};
 use futures::StreamExt;
 use tokio::time::{Instant, interval, sleep_until};
 use uuid::Uuid;
@@ -36,7 +31,7 @@ const CUSTOMER: &str = "cus_together";
 async fn calls_days_and_closing_periods_at_once_leave_books_that_agree() {
     let seconds = std::env::var("TOGETHER_SECONDS");
     let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().expect("a number"));
-    let world = World::with_account_at_stripe(&[]).await;
+    let world = World::with_account_at_stripe().await;
     let now = Utc::now();
     let middle = now + TimeDelta::seconds(i64::try_from(seconds / 2).unwrap());
     world.has_periods(now - TimeDelta::days(1), middle).await;
@@ -166,17 +161,5 @@ impl World {
             from organizations where id = $1";
         let written = self.db.execute(sql, &[&organization, &start, &end, &status]).await;
         assert_eq!(written.unwrap(), 1);
-    }
-}
-
-/// What a run says that changed nothing.
-const fn unchanged(organizations: u32) -> UsageAggregated {
-    UsageAggregated {
-        organizations,
-        touched_days: 0,
-        rows_written: 0,
-        rows_removed: 0,
-        alerts: 0,
-        unknown_zones: 0,
     }
 }

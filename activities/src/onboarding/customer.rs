@@ -14,7 +14,7 @@ use store::{
 };
 use temporalio_sdk::activities::ActivityError;
 
-use super::{AFTER, BEFORE, OnboardingActivities};
+use super::OnboardingActivities;
 use crate::failure::{failure, of_provider, of_store};
 
 /// Stripe forgets an idempotency key after 24 hours: from then on a repetition makes a second customer.
@@ -26,6 +26,7 @@ pub(super) async fn make(
     room: &OnboardingActivities,
     organization: OrganizationId,
 ) -> Result<StepDone, ActivityError> {
+    room.faults.point("customer.before").await?;
     let now = room.clock.now();
     let Some(stripe) = &room.stripe else {
         note(room, organization, true, "no STRIPE_SECRET_KEY").await?;
@@ -38,7 +39,7 @@ pub(super) async fn make(
         retake(room, organization, now).await?;
         return Ok(StepDone::default());
     };
-    room.faults.point(BEFORE).await?;
+    room.faults.point("customer.claimed").await?;
     let customer = NewCustomer { organization_id: organization, name, email };
     let customer = match ask(stripe, &customer, tried_at, now).await {
         Ok(customer) => customer,
@@ -49,10 +50,12 @@ pub(super) async fn make(
         }
         Err(error) => return Err(of_provider(&error)),
     };
-    room.faults.point(AFTER).await?;
+    room.faults.point("customer.made").await?;
     let linked = onboarding::link_customer(&room.db, organization, &customer, now).await;
     let done = linked.map_err(|error| of_store(&error))?;
+    room.faults.point("customer.linked").await?;
     retake(room, organization, now).await?;
+    room.faults.point("customer.after").await?;
     Ok(StepDone { done, has_called: false })
 }
 

@@ -67,7 +67,7 @@ async fn a_call_that_is_finished_during_a_run_is_not_forgotten() {
     world.db.batch_execute("begin").await.unwrap();
     house.called(Call::answered_at(house.noon(past))).await;
     world.db.execute(TOUCH, &[&house.id, &past]).await.unwrap();
-    let look = World::look(&world).await;
+    let look = world.another_connection().await;
     let run = house.aggregate(whole_day(yesterday));
     let commit = async {
         until("the run waits for the row", PATIENCE, || async {

@@ -1,7 +1,9 @@
 //! What every test stands on: shared servers, and a world of its own for each test.
 
 pub(crate) mod audit;
+pub(crate) mod books;
 pub(crate) mod calls;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod nemesis;
 pub(crate) mod permuted;

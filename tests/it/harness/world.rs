@@ -243,7 +243,8 @@ fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-async fn connect(url: &SecretString) -> tokio_postgres::Client {
+/// A connection to the database.
+pub(super) async fn connect(url: &SecretString) -> tokio_postgres::Client {
     let connected = tokio_postgres::connect(url.expose_secret(), tokio_postgres::NoTls).await;
     let (client, connection) = connected.expect("database");
     tokio::spawn(connection);

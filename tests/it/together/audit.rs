@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use contract::{ids::CallId, usage::AggregateUsage};
 
-use super::{
-    CUSTOMER,
-    made::{Counted, workflows},
-    unchanged,
+use super::{CUSTOMER, made::Counted};
+use crate::harness::{
+    World,
+    books::{unchanged, workflows},
 };
-use crate::harness::World;
 
 /// Minutes, seconds, and millionths of a dollar.
 type Sums = [i64; 3];

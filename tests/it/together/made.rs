@@ -6,18 +6,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use contract::{
     billing::{PeriodsSwept, SweepPeriods},
     names::BILLING_QUEUE,
-    usage::{AggregateUsage, UsageAggregated},
 };
-use postcall::temporal;
 use serde_json::json;
-use temporalio_client::{
-    Client, WorkflowCountOptions, WorkflowGetResultOptions, WorkflowStartOptions,
-};
+use temporalio_client::{WorkflowGetResultOptions, WorkflowStartOptions};
 use tokio::time::timeout;
-use uuid::Uuid;
-use workflows::{BillingSweep, UsageAggregation};
+use workflows::BillingSweep;
 
-use crate::harness::{Options, World, calls::report_with, wait::until};
+use crate::harness::{
+    Options, World,
+    calls::{fresh_id, report_with},
+};
 
 /// A test build takes the calls of half a minute in more than that.
 pub(super) const PATIENCE: Duration = Duration::from_secs(240);
@@ -50,81 +48,25 @@ impl Counted {
 }
 
 impl World {
-    pub(super) async fn with_account_at_stripe(extra: &[(&str, String)]) -> Self {
+    pub(super) async fn with_account_at_stripe() -> Self {
         let mut world = Self::with(Options { no_worker: true, ..Options::default() }).await;
         world.without_options().await;
-        world.start_worker_with_account(extra).await;
-        world
-    }
-
-    pub(super) async fn start_worker_with_account(&mut self, extra: &[(&str, String)]) {
-        let mut variables = vec![
-            ("STRIPE_BASE_URL", format!("{}/stripe", self.fakes.url())),
+        let variables = [
+            ("STRIPE_BASE_URL", format!("{}/stripe", world.fakes.url())),
             ("STRIPE_SECRET_KEY", "sk_test_together".to_owned()),
         ];
-        variables.extend_from_slice(extra);
-        self.start_worker(&variables).await;
-    }
-
-    pub(super) async fn temporal_client(&self) -> Client {
-        let client = temporal::connect_to(&self.temporal_address, &self.namespace, "it").await;
-        client.expect("Temporal")
-    }
-
-    /// Runs an aggregation to its end.
-    pub(super) async fn aggregate_days(&self, input: AggregateUsage) -> UsageAggregated {
-        let id = fresh("usage-aggregation");
-        self.begin_aggregation(&id, input).await;
-        self.end_of_aggregation(&id).await
-    }
-
-    pub(super) async fn begin_aggregation(&self, id: &str, input: AggregateUsage) {
-        let options = WorkflowStartOptions::new(BILLING_QUEUE, id).build();
-        let client = self.temporal_client().await;
-        client.start_workflow(UsageAggregation::run, input, options).await.expect("it starts");
-    }
-
-    pub(super) async fn end_of_aggregation(&self, id: &str) -> UsageAggregated {
-        let client = self.temporal_client().await;
-        let run = client.get_workflow_handle::<UsageAggregation>(id);
-        let result = run.get_result(WorkflowGetResultOptions::default());
-        timeout(PATIENCE, result).await.expect("it ends").expect("it succeeds")
+        world.start_worker(&variables).await;
+        world
     }
 
     /// Runs the hourly sweep to its end; the periods that it finds close after it.
     pub(super) async fn sweep_for_periods(&self) -> PeriodsSwept {
-        let options = WorkflowStartOptions::new(BILLING_QUEUE, fresh("billing-sweep")).build();
+        let id = format!("billing-sweep-{}", fresh_id());
+        let options = WorkflowStartOptions::new(BILLING_QUEUE, id).build();
         let client = self.temporal_client().await;
         let input = SweepPeriods::default();
         let run = client.start_workflow(BillingSweep::run, input, options).await.unwrap();
         let result = run.get_result(WorkflowGetResultOptions::default());
         timeout(PATIENCE, result).await.expect("it ends").expect("it succeeds")
     }
-
-    /// Waits until no workflow runs any more.
-    pub(super) async fn workflows_have_ended(&self) {
-        let client = self.temporal_client().await;
-        until("no workflow runs", PATIENCE, || async {
-            (workflows(&client, "ExecutionStatus = 'Running'").await == 0).then_some(())
-        })
-        .await;
-    }
-
-    /// What `usage reconcile` finds, and its exit code.
-    pub(super) async fn reconcile(&self) -> (Vec<serde_json::Value>, i32) {
-        let (shown, talk, code) = self.cli(&["usage", "reconcile", "-o", "json"]).await;
-        let rows = serde_json::from_str(&shown);
-        (rows.unwrap_or_else(|error| panic!("{error}: {shown} {talk}")), code)
-    }
-}
-
-/// How many workflows a query of visibility finds.
-pub(super) async fn workflows(client: &Client, query: &str) -> usize {
-    let counted = client.count_workflows(query, WorkflowCountOptions::default()).await;
-    counted.expect("visibility").count()
-}
-
-/// A workflow id that nobody else has.
-pub(super) fn fresh(name: &str) -> String {
-    format!("{name}-{}", Uuid::now_v7())
 }

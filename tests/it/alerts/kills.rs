@@ -1,0 +1,24 @@
+//! kill -9 of the worker before and after each effect of an alert, one by one.
+
+use tokio::time::timeout;
+
+use super::told::{PATIENCE, Told};
+use crate::harness::{Options, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_point_of_an_alert_tells_it_once() {
+    let points = ["alert.before", "alert.claimed", "alert.posted", "alert.after"];
+    futures::future::join_all(points.map(killed_at)).await;
+}
+
+async fn killed_at(point: &'static str) {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    world.plan(2).await;
+    world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+    world.post_calls_of(&[1]).await;
+    let ended = timeout(PATIENCE, world.worker().ended()).await;
+    ended.unwrap_or_else(|_| panic!("{point} did not strike"));
+    world.start_worker(&[]).await;
+    world.told_exactly(point, &Told::once(&[50], &[50])).await;
+    world.is_reconciled(point).await;
+}

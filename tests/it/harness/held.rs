@@ -1,0 +1,84 @@
+//! Killing the worker at an await of its own choice: a statement of it waits for the test, which kills
+//! it there and lets go.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::{World, wait::until, world::connect};
+
+/// Until the worker has come so far, or its connection is gone. It may come so far only when what an
+/// earlier worker had claimed is free again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the worker is held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hold<'a> {
+    /// At whatever needs what these statements lock.
+    Lock(&'a str),
+    /// Before it writes such a row: `insert on events`, and which of them, by `new` and `old`.
+    Row(&'a str, &'a str),
+    /// At the commit of the transaction that wrote such a row.
+    Commit(&'a str, &'a str),
+}
+
+/// What the test holds.
+pub(crate) struct Held {
+    client: Client,
+    pid: i32,
+}
+
+impl World {
+    /// Another connection to the database than the test's own.
+    pub(crate) async fn another_connection(&self) -> Client {
+        connect(&self.database_url()).await
+    }
+
+    /// Holds the worker there from now on, until it is killed.
+    pub(crate) async fn hold(&self, hold: Hold<'_>) -> Held {
+        let (lock, trigger) = match hold {
+            Hold::Lock(statements) => (statements, None),
+            Hold::Row(event, when) => {
+                let trigger = format!("create trigger held before {event} for each row");
+                (ADVISORY, Some((trigger, when)))
+            }
+            Hold::Commit(event, when) => {
+                let deferred = "deferrable initially deferred for each row";
+                let trigger = format!("create constraint trigger held after {event} {deferred}");
+                (ADVISORY, Some((trigger, when)))
+            }
+        };
+        if let Some((trigger, when)) = trigger {
+            let sql = format!("{WAITING}; {trigger} when ({when}) execute function held()");
+            self.db.batch_execute(&sql).await.expect("a trigger");
+        }
+        let client = self.another_connection().await;
+        client.batch_execute(&format!("begin; {lock}")).await.expect("a lock");
+        let pid = client.query_one("select pg_backend_pid()", &[]).await.expect("its pid").get(0);
+        Held { client, pid }
+    }
+
+    /// Waits until a statement with these words waits for what is held, kills the worker with -9, and
+    /// lets go. What the statement does then is done when this returns.
+    pub(crate) async fn killed_at(&mut self, held: Held, words: &str) {
+        let sql = "select pid from pg_stat_activity where datname = current_database()
+            and $1 = any(pg_blocking_pids(pid)) and strpos(lower(query), lower($2)) > 0";
+        let waiting: i32 = until(&format!("{words:?} waits"), PATIENCE, || async {
+            let waiting = self.db.query(sql, &[&held.pid, &words]).await.expect("activity");
+            waiting.first().map(|row| row.get(0))
+        })
+        .await;
+        self.kill_worker().await;
+        held.client.batch_execute("rollback").await.expect("the lock is let go");
+        until("the dead worker's connection is gone", PATIENCE, || async {
+            let sql = "select from pg_stat_activity where pid = $1";
+            self.db.query(sql, &[&waiting]).await.expect("activity").is_empty().then_some(())
+        })
+        .await;
+    }
+}
+
+/// What a trigger waits for. Advisory locks are a database's own, so each world has its own.
+const ADVISORY: &str = "select pg_advisory_xact_lock(4711)";
+const WAITING: &str = "create function held() returns trigger language plpgsql
+    as $$ begin perform pg_advisory_xact_lock(4711); return coalesce(new, old); end $$";
