@@ -10,7 +10,7 @@ use contract::{
     ids::OrganizationId,
 };
 use futures::future::join_all;
-use providers::webhook_out::WebhookSender;
+use providers::webhook_out::{Message, WebhookSender};
 use store::{
     Database,
     deliveries::{self, Attempt, Delivery},
@@ -145,8 +145,9 @@ impl WebhookActivities {
         }
         let id = delivery.event_id.to_string();
         let body = Bytes::from(delivery.body.clone());
-        let result =
-            self.sender.attempt(&delivery.url, &id, body, &delivery.secrets, ATTEMPT_TIMEOUT).await;
+        let (url, secrets) = (&delivery.url, &delivery.secrets);
+        let message = Message { url, id: &id, body, secrets, headers: &[] };
+        let result = self.sender.attempt(&message, ATTEMPT_TIMEOUT).await;
         self.faults.point("webhooks.posted").await?;
         let gone = result.status == Some(GONE);
         let attempt = Attempt {

@@ -1,140 +1,127 @@
 //! A real HTTP server on a free port that answers from a script, for the tests of the clients.
 
-use std::sync::{Arc, Mutex, PoisonError};
+pub(crate) mod names;
+pub(crate) mod proxy;
+mod reply;
+pub(crate) mod tls;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-/// First byte of a client that believes it speaks TLS.
-const TLS_HANDSHAKE: u8 = 22;
+use tokio::{net::TcpListener, sync::Notify};
+use tokio_rustls::TlsAcceptor;
 
-/// One scripted answer. Every answer closes its connection.
-#[derive(Debug, Clone)]
-pub(crate) enum Reply {
-    /// Status and JSON body.
-    Json(u16, String),
-    /// Status, extra header lines (each ending in CRLF) and body.
-    With(u16, String, Vec<u8>),
-    /// 302 to a location.
-    Redirect(String),
-    /// Headers that promise 1,000 bytes, then `body`, then the end.
-    Short(Vec<u8>),
-    /// The same, but the end never comes.
-    Stall(Vec<u8>),
-    /// 200 with a body that never ends.
-    Endless,
-    /// Takes the request and never answers.
-    Hang,
-    /// Takes the request and closes the connection.
-    Cut,
-}
+pub(crate) use reply::Reply;
+
+/// For what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The running server; stops with the test's runtime.
 pub(crate) struct Canned {
-    /// `http://127.0.0.1:<port>`.
+    /// `http://127.0.0.1:<port>`; `https:` with TLS.
     pub(crate) url: String,
-    requests: Arc<Mutex<Vec<String>>>,
+    /// Where it listens.
+    pub(crate) port: u16,
+    seen: Arc<Seen>,
+}
+
+/// What the server saw, whoever asks.
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<String>>,
+    connections: AtomicUsize,
+    ended: AtomicUsize,
+    sent: AtomicUsize,
+    changed: Notify,
+}
+
+impl Seen {
+    fn count(&self, counter: &AtomicUsize, more: usize) {
+        counter.fetch_add(more, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    fn request(&self, text: String) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+}
+
+impl fmt::Debug for Canned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canned").field("port", &self.port).finish_non_exhaustive()
+    }
 }
 
 impl Canned {
     /// Every request so far: head and body as text.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Connections accepted so far, whatever came on them.
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of endless answers that the system took, its buffers included.
+    pub(crate) fn sent(&self) -> usize {
+        self.seen.sent.load(Ordering::SeqCst)
+    }
+
+    /// Waits until that many connections have come to their end, from whichever side.
+    pub(crate) async fn ended(&self, count: usize) {
+        let all = async {
+            loop {
+                let changed = self.seen.changed.notified();
+                if self.seen.ended.load(Ordering::SeqCst) >= count {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("connections that end");
     }
 }
 
 /// Answers the n-th connection with the n-th reply, later ones with the last.
 pub(crate) async fn serve(replies: impl IntoIterator<Item = Reply>) -> Canned {
+    listen(replies, None).await
+}
+
+/// The same within TLS.
+pub(crate) async fn serve_tls(
+    tls: TlsAcceptor,
+    replies: impl IntoIterator<Item = Reply>,
+) -> Canned {
+    listen(replies, Some(tls)).await
+}
+
+async fn listen(replies: impl IntoIterator<Item = Reply>, tls: Option<TlsAcceptor>) -> Canned {
     let replies: Vec<Reply> = replies.into_iter().collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    let requests = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&requests);
+    let port = listener.local_addr().expect("bound").port();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let seen = Arc::new(Seen::default());
+    let canned = Canned { url: format!("{scheme}://127.0.0.1:{port}"), port, seen };
+    let seen = Arc::clone(&canned.seen);
     tokio::spawn(async move {
         for turn in 0.. {
             let Ok((stream, _)) = listener.accept().await else { return };
+            seen.count(&seen.connections, 1);
             let reply = replies[turn.min(replies.len() - 1)].clone();
-            let log = Arc::clone(&log);
+            let (seen, tls) = (Arc::clone(&seen), tls.clone());
             tokio::spawn(async move {
                 // The client may leave at any moment; that is what some tests are about.
-                let _ = answer(stream, reply, &log).await;
+                let _ = reply::answer(stream, tls, reply, &seen).await;
+                seen.count(&seen.ended, 1);
             });
         }
     });
-    Canned { url, requests }
-}
-
-async fn answer(
-    mut stream: TcpStream,
-    reply: Reply,
-    log: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let request = read_request(&mut stream).await?;
-    log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-    match reply {
-        Reply::Json(status, body) => {
-            write(&mut stream, status, "content-type: application/json\r\n", body.as_bytes()).await
-        }
-        Reply::With(status, headers, body) => write(&mut stream, status, &headers, &body).await,
-        Reply::Redirect(to) => {
-            write(&mut stream, 302, &format!("location: {to}\r\n"), b"moved").await
-        }
-        Reply::Short(body) => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
-            stream.write_all(&body).await
-        }
-        Reply::Stall(body) => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
-            stream.write_all(&body).await?;
-            std::future::pending().await
-        }
-        Reply::Endless => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
-            loop {
-                stream.write_all(&[b'x'; 4096]).await?;
-            }
-        }
-        Reply::Hang => std::future::pending().await,
-        Reply::Cut => Ok(()),
-    }
-}
-
-async fn write(
-    stream: &mut TcpStream,
-    status: u16,
-    headers: &str,
-    body: &[u8],
-) -> std::io::Result<()> {
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body).await?;
-    stream.shutdown().await
-}
-
-async fn read_request(stream: &mut TcpStream) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    loop {
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if bytes[0] == TLS_HANDSHAKE {
-            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
-            return Err(std::io::ErrorKind::InvalidData.into());
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .map_or(0, |(_, value)| value.trim().parse().expect("a length"));
-        if body.len() >= length {
-            return Ok(text.into_owned());
-        }
-    }
+    canned
 }

@@ -27,6 +27,9 @@ pub enum SetupError {
     /// The TLS or connection settings of the machine do not allow a client.
     #[error("the HTTP client cannot be built")]
     Client(#[source] reqwest::Error),
+    /// The machine's certificates or TLS settings cannot be used.
+    #[error("the TLS settings of this machine cannot be used")]
+    Tls(#[source] tokio_rustls::rustls::Error),
     /// The base URL is none; its text may hold a key, so it is not repeated here.
     #[error("the base URL of {0} is not an http or https URL")]
     BaseUrl(&'static str),

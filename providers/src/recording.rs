@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    egress::{self, Egress, Refused},
+    egress::{self, Code, Egress},
     error::{ErrorKind, ProviderError},
     http::{self, SetupError},
     operation::Operation,
@@ -64,7 +64,7 @@ pub struct Access {
 #[derive(Debug, Clone)]
 pub struct RecordingSource {
     egress: Egress,
-    guarded: Client,
+    guarded: egress::Client,
     /// For the configured base URLs only: the operator's word, so it may be a private address.
     trusted: Client,
     vapi: Base,
@@ -113,8 +113,8 @@ impl RecordingSource {
     /// When a base URL is none, or the machine's TLS set-up does not allow a client.
     pub fn new(egress: Egress, bases: Bases<'_>, max_bytes: u64) -> Result<Self, SetupError> {
         Ok(Self {
+            guarded: egress.client(None)?,
             egress,
-            guarded: egress.client()?,
             trusted: http::builder().build().map_err(SetupError::Client)?,
             vapi: Base::new("vapi", bases.vapi, DEFAULT_BASES.vapi)?,
             retell: Base::new("retell", bases.retell, DEFAULT_BASES.retell)?,
@@ -252,13 +252,17 @@ impl RecordingSource {
     async fn get(&self, url: &Url, proof: Option<Proof<'_>>) -> Result<Response, ProviderError> {
         // Only what carries our proof was built by us, or leads to the configured place; any other
         // link is a stranger's word.
-        let client = if proof.is_some() || self.is_local(url) {
-            &self.trusted
-        } else {
-            self.egress.check_url(url).map_err(blocked)?;
-            &self.guarded
-        };
-        let request = client.get(url.clone()).timeout(DOWNLOAD_TIMEOUT);
+        if proof.is_none() && !self.is_local(url) {
+            return match timeout(self.idle_timeout, self.guarded.get(url)).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(failure)) if failure.code() == Code::Blocked => {
+                    Err(OPEN.rejected("blocked").caused_by(failure))
+                }
+                Ok(Err(failure)) => Err(unavailable(OPEN, None).caused_by(failure)),
+                Err(elapsed) => Err(unavailable(OPEN, None).caused_by(elapsed)),
+            };
+        }
+        let request = self.trusted.get(url.clone()).timeout(DOWNLOAD_TIMEOUT);
         let request = match proof {
             None => request,
             Some(Proof::Bearer(key)) => request.bearer_auth(key.expose_secret()),
@@ -268,9 +272,6 @@ impl RecordingSource {
         };
         match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if egress::failure_code(&error) == "blocked" => {
-                Err(blocked(Refused::NotPublic))
-            }
             Ok(Err(error)) => Err(unavailable(OPEN, None).caused_by(error.without_url())),
             Err(elapsed) => Err(unavailable(OPEN, None).caused_by(elapsed)),
         }
@@ -298,10 +299,6 @@ impl RecordingSource {
             stream: bounded(response, length, self.max_bytes, self.idle_timeout),
         })
     }
-}
-
-fn blocked(why: Refused) -> ProviderError {
-    OPEN.rejected("blocked").caused_by(why)
 }
 
 fn unavailable(operation: Operation, status: Option<u16>) -> ProviderError {

@@ -94,7 +94,7 @@ impl Room {
             retell: &providers.retell_base_url,
             twilio: &providers.twilio_base_url,
         };
-        let source = RecordingSource::new(egress, bases, config.recording_max_bytes)?;
+        let source = RecordingSource::new(egress.clone(), bases, config.recording_max_bytes)?;
         let objects = Objects::new(&config.storage_url, config.storage_options.0.clone())?;
         let db = db.clone();
         let sealer = config.sealer.clone();
@@ -129,7 +129,7 @@ impl Room {
             webhooks: WebhookActivities {
                 db: db.clone(),
                 sealer: sealer.clone(),
-                sender: WebhookSender::new(egress)?,
+                sender: WebhookSender::new(&egress)?,
                 faults: faults.clone(),
             },
             usage: UsageActivities {
