@@ -13,7 +13,7 @@ use crate::{
     audit::{self, Entry},
     calls,
     counters::Counters,
-    database::commit,
+    database::{Tx, commit},
     error::{During, Problem},
     usage::{self, Use},
 };
@@ -65,28 +65,7 @@ pub async fn void(
         commit(tx, OPERATION).await?;
         return Ok(VoidOutcome { organization_id: organization, minutes: 0, was_void: true });
     }
-    let counted = query!(
-        r#"select c.occurred_at as "occurred_at?",
-             coalesce((select sum(l.quantity) from usage_ledger l
-                 where l.organization_id = $1 and l.call_id = $2 and l.meter = 'call_minutes'), 0)
-                 ::bigint as "minutes!"
-         from calls c where c.id = $2 and c.created_at = $3 and c.billed_minutes is not null"#,
-        organization.0,
-        call.call_id.0,
-        call.created_at,
-    )
-    .fetch_optional(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    let mut minutes = 0;
-    // One that has not ended is counted, as nothing, when it does.
-    if let Some((occurred_at, counted)) =
-        counted.and_then(|row| Some((row.occurred_at?, row.minutes)))
-    {
-        minutes = counted;
-        let nothing = Use { call, minutes: 0, seconds: 0, cost_micros: 0, occurred_at };
-        usage::record(&mut tx, &nothing, now).await?;
-    }
+    let minutes = take_back(&mut tx, call, now).await?;
     let target = format!("call:{}", call.call_id);
     let entry = Entry {
         organization_id: organization,
@@ -107,6 +86,29 @@ pub async fn void(
         }
     }
     Ok(VoidOutcome { organization_id: organization, minutes, was_void: false })
+}
+
+/// Books that a call counts nothing. Gives the minutes that it counted before; one that has not ended is
+/// counted, as nothing, when it does.
+async fn take_back(tx: &mut Tx, call: CallRef, now: DateTime<Utc>) -> Result<i64, StoreError> {
+    let counted = query!(
+        r#"select c.occurred_at as "occurred_at?",
+             coalesce((select sum(l.quantity) from usage_ledger l
+                 where l.organization_id = $1 and l.call_id = $2 and l.meter = 'call_minutes'), 0)
+                 ::bigint as "minutes!"
+         from calls c where c.id = $2 and c.created_at = $3 and c.billed_minutes is not null"#,
+        call.organization_id.0,
+        call.call_id.0,
+        call.created_at,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during("reconcile.take_back")?;
+    let counted = counted.and_then(|row| Some((row.occurred_at?, row.minutes)));
+    let Some((occurred_at, minutes)) = counted else { return Ok(0) };
+    let nothing = Use { call, minutes: 0, seconds: 0, cost_micros: 0, occurred_at };
+    usage::record(tx, &nothing, now).await?;
+    Ok(minutes)
 }
 
 async fn find(db: &Database, call: CallId) -> Result<CallRef, StoreError> {
