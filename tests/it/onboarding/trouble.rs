@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::made::{Furniture, SLOW};
 use crate::harness::World;
-use contract::onboarding::Onboarded;
 
 fn script(value: Value) -> Script {
     serde_json::from_value(value).expect("a script")
