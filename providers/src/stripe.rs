@@ -17,7 +17,7 @@ use reqwest::{Client, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use self::{
-    customers::NewCustomer,
+    customers::{KnownCustomer, NewCustomer},
     error_report::MeterErrorReport,
     event::{Invoice, Meaning, Mode, StripeEvent, Subscription, UnreadableEvent, read},
     meters::Meters,

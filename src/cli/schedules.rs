@@ -66,7 +66,8 @@ impl DaysArgs {
     }
 }
 
-fn day(text: &str) -> Result<NaiveDate, String> {
+/// A day as people write it to the command line.
+pub(super) fn day(text: &str) -> Result<NaiveDate, String> {
     let parsed = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     // `%Y` takes a sign and more digits, `%m` and `%d` take fewer.
     let day = parsed.filter(|day| text.len() == 10 && day.to_string() == text);

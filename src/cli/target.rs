@@ -19,7 +19,8 @@ use crate::{
 /// Options of every command that talks to an installation.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TargetArgs {
-    /// The folder of the `postcall dev` to talk to, unless POSTCALL_API_URL is set.
+    /// The folder of the `postcall dev` to talk to, unless POSTCALL_API_URL is set. As the demo organization,
+    /// unless POSTCALL_API_KEY is set.
     #[arg(long, default_value = ".postcall")]
     pub(super) data_dir: PathBuf,
 }
@@ -65,7 +66,9 @@ impl TargetArgs {
             return Ok(Target { api_url, api_key, http });
         }
         let state = self.dev()?;
-        Ok(Target { api_url: state.api_url, api_key: state.demo.api_key.into(), http })
+        // A key that was given is meant, whichever organization's it is.
+        let api_key = client.api_key.unwrap_or_else(|| state.demo.api_key.into());
+        Ok(Target { api_url: state.api_url, api_key, http })
     }
 }
 

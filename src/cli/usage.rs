@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::{Failed, Format, output, target::TargetArgs};
+use super::{Failed, Format, output, schedules::day, target::TargetArgs};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UsageCommand {
@@ -32,10 +32,10 @@ pub(super) struct DaysArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// First day, as 2026-11-01. Default: 29 days before --to.
-    #[arg(long)]
+    #[arg(long, value_parser = day)]
     from: Option<NaiveDate>,
     /// Last day, included. Default: today.
-    #[arg(long)]
+    #[arg(long, value_parser = day)]
     to: Option<NaiveDate>,
     /// Only calls of this assistant.
     #[arg(long)]

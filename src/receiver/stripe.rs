@@ -163,6 +163,7 @@ fn place(event: &stripe::StripeEvent, mode: Option<Mode>) -> Place {
 
 fn subscription(read: stripe::Subscription) -> Subscription {
     Subscription {
+        is_metered: read.is_metered,
         id: read.id,
         customer: read.customer,
         organization_id: read.organization_id,

@@ -157,7 +157,9 @@ pub async fn claim_overdue(db: &Database, limit: i64) -> Result<Vec<Overdue>, St
     const OPERATION: &str = "deliveries.claim_overdue";
     let mut tx = db.dispatch().await?;
     let rows = query!(
-        "update webhook_deliveries d set next_attempt_at = now() + interval '10 minutes'
+        "update webhook_deliveries d set next_attempt_at = now()
+             -- Until its workflow has made the first attempt, or has the next one before it.
+             + case when d.attempts = 0 then interval '1 minute' else interval '10 minutes' end
          from (
              select id from webhook_deliveries where state = 'pending' and next_attempt_at <= now()
              order by next_attempt_at limit $1 for update skip locked

@@ -183,7 +183,7 @@ async fn follow(
     owner::lock(tx, customer).await?;
     let owner = match (owner::find(tx, customer).await?, event.content.named()) {
         (None, Some(named)) if event.content.can_link() => {
-            owner::link(tx, customer, named, &event.event_type).await?
+            owner::link(tx, customer, named, None, &event.event_type).await?
         }
         (found, _) => found,
     };

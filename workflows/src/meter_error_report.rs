@@ -19,6 +19,8 @@ impl MeterErrorReport {
         ctx: &mut WorkflowContext<Self>,
         input: ReadErrorReport,
     ) -> WorkflowResult<ErrorReportRead> {
-        Ok(ctx.execute_activity(Billing::read_error_report, input, policy::stripe()).await?)
+        Ok(ctx
+            .execute_activity(Billing::read_error_report, input, policy::stripe_for_days())
+            .await?)
     }
 }

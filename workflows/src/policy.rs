@@ -132,6 +132,21 @@ pub(crate) fn verification(left: Duration) -> ActivityOptions {
         .build()
 }
 
+/// What Stripe tells of errors is there within minutes. What is not there after days is of another account,
+/// or of another mode: the workflow fails, for a person to see.
+pub(crate) fn stripe_for_days() -> ActivityOptions {
+    let limits = ActivityCloseTimeouts::ScheduleAndStartToClose {
+        schedule_to_close: Duration::from_secs(3 * 24 * 3600),
+        start_to_close: Duration::from_secs(60),
+    };
+    let retry = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .backoff_coefficient(2.0)
+        .maximum_interval(Duration::from_secs(15 * 60))
+        .build();
+    ActivityOptions::with_close_timeouts(limits).retry_policy(retry).build()
+}
+
 fn tried_until_done(limit: Duration, longest_pause: Duration) -> ActivityOptions {
     let retry = RetryPolicy::builder()
         .initial_interval(Duration::from_secs(1))

@@ -1,6 +1,9 @@
 //! Customers: one for each organization, found again by its metadata.
 
+use std::collections::BTreeMap;
+
 use contract::ids::OrganizationId;
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -12,6 +15,7 @@ use crate::{error::ProviderError, operation::Operation};
 
 const CREATE: Operation =
     Operation { provider: "stripe", name: "create_customer", repeatable: true };
+const READ: Operation = Operation { provider: "stripe", name: "customer", repeatable: true };
 const FIND: Operation = Operation { provider: "stripe", name: "find_customer", repeatable: true };
 
 /// A customer to make.
@@ -25,11 +29,22 @@ pub struct NewCustomer {
     pub email: Option<SecretString>,
 }
 
+/// A customer that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCustomer {
+    /// The organization that its metadata names.
+    pub organization_id: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Customer {
     id: String,
     #[serde(default)]
     created: i64,
+    #[serde(default)]
+    deleted: bool,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
 }
 
 impl StripeClient {
@@ -54,6 +69,25 @@ impl StripeClient {
         }
         let made: Option<Customer> = answered.answer.json();
         made.map(|customer| customer.id).ok_or_else(|| CREATE.malformed(status))
+    }
+
+    /// Whether there is a customer of this id; nothing for one that was deleted.
+    ///
+    /// # Errors
+    /// When Stripe refuses for another reason, or does not answer.
+    pub async fn customer(&self, id: &str) -> Result<Option<KnownCustomer>, ProviderError> {
+        let answered = send(READ, self.get(&["v1", "customers", id])).await?;
+        let status = answered.answer.status;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            return Err(answered.error(READ));
+        }
+        let found: Option<Customer> = answered.answer.json();
+        let mut found = found.ok_or_else(|| READ.malformed(status))?;
+        let organization_id = found.metadata.remove("organization_id");
+        Ok((!found.deleted).then_some(KnownCustomer { organization_id }))
     }
 
     /// The customer with this organization in its metadata; of several the one that was made first.

@@ -103,8 +103,8 @@ pub struct Subscription {
     pub organization_id: Option<OrganizationId>,
     /// Stripe's word, as `active` or `canceled`.
     pub status: String,
-    /// From the first item, or from the subscription itself before API version 2025-03-31. Both ends
-    /// or neither, the start before the end.
+    /// From the first item that is metered, else from the first, or from the subscription itself before
+    /// API version 2025-03-31. Both ends or neither, the start before the end.
     pub current_period_start: Option<DateTime<Utc>>,
     /// Likewise.
     pub current_period_end: Option<DateTime<Utc>>,
@@ -112,6 +112,9 @@ pub struct Subscription {
     pub billing_cycle_anchor: Option<DateTime<Utc>>,
     /// Whether it ends with its period.
     pub cancel_at_period_end: bool,
+    /// Whether an item of it bills usage (`price.recurring.usage_type`, before prices
+    /// `plan.usage_type`).
+    pub is_metered: bool,
 }
 
 /// What became of an invoice.
@@ -199,8 +202,10 @@ fn customer(object: &Value) -> Option<String> {
 }
 
 fn read_subscription(object: &Value) -> Result<Subscription, UnreadableEvent> {
-    let period =
-        |name: &str| time(object, &[&format!("/items/data/0/{name}"), &format!("/{name}")]);
+    let items = object["items"]["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let metered = items.iter().position(bills_usage);
+    let item = format!("/items/data/{}", metered.unwrap_or(0));
+    let period = |name: &str| time(object, &[&format!("{item}/{name}"), &format!("/{name}")]);
     let (start, end) = (period("current_period_start"), period("current_period_end"));
     let period = start.zip(end).filter(|(start, end)| start < end);
     Ok(Subscription {
@@ -212,7 +217,13 @@ fn read_subscription(object: &Value) -> Result<Subscription, UnreadableEvent> {
         current_period_end: period.map(|(_, end)| end),
         billing_cycle_anchor: time(object, &["/billing_cycle_anchor"]),
         cancel_at_period_end: object["cancel_at_period_end"].as_bool().unwrap_or(false),
+        is_metered: metered.is_some(),
     })
+}
+
+fn bills_usage(item: &Value) -> bool {
+    let usage_type = json::text(item, &["/price/recurring/usage_type", "/plan/usage_type"]);
+    usage_type == Some("metered")
 }
 
 /// Nothing for what has no id (`invoice.upcoming`) or no customer.

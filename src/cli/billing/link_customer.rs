@@ -33,6 +33,10 @@ pub(in crate::cli) struct LinkCustomerArgs {
     /// the organization, and to make one where there is none.
     #[arg(value_parser = customer)]
     customer: Option<String>,
+    /// The customer that the organization has now, where that was a mistake. What was reported for it stays
+    /// with it.
+    #[arg(long, value_parser = customer, requires = "customer")]
+    replacing: Option<String>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
@@ -42,13 +46,18 @@ pub(super) async fn run(args: &LinkCustomerArgs) -> Result<(), Failed> {
     let db = Installation::of(&args.target)?.database(Role::Worker)?;
     let organization = args.organization;
     let customer = match &args.customer {
-        Some(customer) => customer.clone(),
+        Some(customer) => {
+            check(organization, customer).await?;
+            customer.clone()
+        }
         None => match at_stripe(&db, organization).await? {
             Some(customer) => customer,
             None => return Err(Failed::Conflict(format!("{organization} is a customer already"))),
         },
     };
-    let link = stripe_events::link(&db, organization, &customer, Utc::now()).await;
+    let link =
+        stripe_events::link(&db, organization, &customer, args.replacing.as_deref(), Utc::now());
+    let link = link.await;
     let why = match link.map_err(anyhow::Error::from)? {
         Link::Linked { is_new, applied } => {
             note(&db, organization).await?;
@@ -66,14 +75,36 @@ pub(super) async fn run(args: &LinkCustomerArgs) -> Result<(), Failed> {
     Err(Failed::Conflict(why))
 }
 
+/// Whether Stripe has the customer, and as nobody else's: minutes would be billed to a stranger.
+async fn check(organization: OrganizationId, customer: &str) -> Result<(), Failed> {
+    let Some(stripe) = Config::from_env().ok().and_then(|config| client(config).transpose()) else {
+        eprintln!("STRIPE_SECRET_KEY is not set here: nobody has asked Stripe for {customer}");
+        return Ok(());
+    };
+    let found =
+        stripe?.customer(customer).await.context("Stripe cannot be asked for the customer")?;
+    match found.map(|found| found.organization_id) {
+        None => Err(Failed::NotFound(format!("Stripe has no customer {customer}"))),
+        Some(Some(other)) if other != organization.to_string() => {
+            Err(Failed::Conflict(format!("at Stripe {customer} is the organization {other}")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Stripe, where there is a key.
+fn client(config: Config) -> anyhow::Result<Option<StripeClient>> {
+    let providers = config.providers;
+    let client = |key| StripeClient::new(&providers.stripe_base_url, key);
+    Ok(providers.stripe_secret_key.map(client).transpose()?)
+}
+
 /// The customer that names the organization at Stripe, or a new one. Nothing where it is one already.
 async fn at_stripe(db: &Database, organization: OrganizationId) -> Result<Option<String>, Failed> {
-    let config = Config::from_env();
-    let providers = config.context("STRIPE_SECRET_KEY is the environment's")?.providers;
-    let key = providers.stripe_secret_key.ok_or_else(|| {
+    let config = Config::from_env().context("STRIPE_SECRET_KEY is the environment's")?;
+    let stripe = client(config)?.ok_or_else(|| {
         anyhow!("STRIPE_SECRET_KEY is not set here; or name a customer that is there")
     })?;
-    let stripe = StripeClient::new(&providers.stripe_base_url, key).map_err(anyhow::Error::from)?;
     let step = onboarding::begin_customer(db, organization, Utc::now()).await;
     let step = step.map_err(|error| match error.problem() {
         Problem::NotFound => Failed::NotFound(format!(

@@ -19,7 +19,7 @@ use crate::{
         days::{MAX_DAYS, WrongRange},
         reconcile::{BookRow, range},
     },
-    cli::{Failed, Format, installation::Installation, output, target::TargetArgs},
+    cli::{Failed, Format, installation::Installation, output, schedules::day, target::TargetArgs},
 };
 
 /// Organizations that are compared at a time.
@@ -50,10 +50,10 @@ pub(in crate::cli) struct ReconcileArgs {
     #[arg(long)]
     organization: Option<OrganizationId>,
     /// First day, where each organization is. Default: 35 days before the last.
-    #[arg(long)]
+    #[arg(long, value_parser = day)]
     from: Option<NaiveDate>,
     /// Last day, included. Default: today.
-    #[arg(long)]
+    #[arg(long, value_parser = day)]
     to: Option<NaiveDate>,
     /// Also rows in which all books agree.
     #[arg(long)]

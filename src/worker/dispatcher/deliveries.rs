@@ -9,7 +9,7 @@ use contract::{
     ids::{DeliveryId, OrganizationId},
     names::{WEBHOOK_DELIVERY_QUEUE, delivery_workflow_id},
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use store::{deliveries, deliveries::Overdue};
 use temporalio_client::{WorkflowStartOptions, errors::WorkflowStartError};
 use tokio::sync::watch;
@@ -53,8 +53,13 @@ impl Dispatcher {
     async fn start_due_deliveries(&self) -> Result<usize, DispatchError> {
         let due = deliveries::claim_overdue(&self.db, BATCH).await?;
         let claimed = due.len();
-        let start = |due: Overdue| self.start_delivery(due.organization_id, due.id, due.attempts);
-        stream::iter(due).map(Ok).try_for_each_concurrent(AT_ONCE, start).await?;
+        let start = async |due: Overdue| {
+            let started = self.start_delivery(due.organization_id, due.id, due.attempts).await;
+            if let Err(error) = started {
+                tracing::warn!(%error, "a delivery is due again when its lease ends");
+            }
+        };
+        stream::iter(due).for_each_concurrent(AT_ONCE, start).await;
         Ok(claimed)
     }
 

@@ -1,6 +1,6 @@
 //! Claims on reports to Stripe: written before the request, settled after it.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contract::{
     billing::ReportOutcome,
     ids::{OrganizationId, PeriodId},
@@ -23,9 +23,10 @@ use crate::{
 const OPERATION: &str = "billing.claim_report";
 /// Stripe forgets an identifier after 24 hours; an hour before that nothing is repeated any more.
 const IDENTIFIER_LIVES: TimeDelta = TimeDelta::hours(23);
-/// Stripe takes usage up to 35 days after its time. A report may be repeated for 23 hours under the
-/// same time, so it has to be a day younger when it is first sent.
-const OLDEST_REPORT: TimeDelta = TimeDelta::days(34);
+/// The invoice of a period takes usage of it until it is finalized, by default an hour after the end
+/// (docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period). Usage of a time that is
+/// invoiced counts on Stripe's meter, and on no invoice.
+const INVOICE_IS_OPEN: TimeDelta = TimeDelta::minutes(50);
 
 /// What a period has to be reported with.
 struct Bill {
@@ -33,6 +34,8 @@ struct Bill {
     overage: Option<i64>,
     is_frozen: bool,
     customer: Option<String>,
+    /// When the customer's first subscription began.
+    subscribed_at: Option<DateTime<Utc>>,
 }
 
 /// Claims the report of a frozen period. `event_name` is that of the meter's events, None without an
@@ -82,7 +85,7 @@ async fn claim(
         }
         return again(tx, organization, report, now).await.map(Claim::Send);
     }
-    let Some(customer) = bill.customer else { return Ok(Claim::NoCustomer(overage)) };
+    let Some(customer) = bill.customer.clone() else { return Ok(Claim::NoCustomer(overage)) };
     let revision = newest.map_or(0, |pending| pending.revision);
     let end = bill.span.end - TimeDelta::seconds(1);
     let report = Report {
@@ -93,7 +96,7 @@ async fn claim(
         customer,
         event_name: event_name.to_owned(),
         quantity: overage,
-        reported_for: if now - end > OLDEST_REPORT { now } else { end },
+        reported_for: if bill.is_billable_at(end, now) { end } else { now.trunc_subsecs(0) },
         state: ReportState::Sending,
         first_sent_at: Some(now),
         last_sent_at: Some(now),
@@ -111,7 +114,10 @@ async fn bill(
 ) -> Result<Bill, StoreError> {
     let row = query!(
         r#"select p.period_start, p.period_end, p.overage_minutes, o.stripe_customer_id,
-             p.watermark is not null as "is_frozen!"
+             p.watermark is not null as "is_frozen!",
+             (select min(s.billing_cycle_anchor) from stripe_subscriptions s
+                 where s.organization_id = p.organization_id
+                     and s.customer = o.stripe_customer_id) as subscribed_at
          from billing_periods p join organizations o on o.id = p.organization_id
          where p.organization_id = $1 and p.id = $2 for no key update of p"#,
         organization.0,
@@ -126,7 +132,17 @@ async fn bill(
         overage: row.overage_minutes.map(i64::from),
         is_frozen: row.is_frozen,
         customer: row.stripe_customer_id,
+        subscribed_at: row.subscribed_at,
     })
+}
+
+impl Bill {
+    /// Whether usage of this time comes on an invoice, told now: neither from before the first
+    /// subscription nor of a period that is invoiced. What does not is reported for now, and comes on
+    /// the next one.
+    fn is_billable_at(&self, at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        now - at <= INVOICE_IS_OPEN && self.subscribed_at.is_none_or(|start| start <= at)
+    }
 }
 
 async fn first(

@@ -14,6 +14,9 @@ use crate::{billing::ReportState, counters::Stored};
 const FREEZE_PATIENCE: TimeDelta = TimeDelta::hours(3);
 /// The report follows the freeze within minutes, unless Stripe does not answer.
 const REPORT_PATIENCE: TimeDelta = TimeDelta::hours(2);
+/// One that waits for a customer, a key or Stripe is waited for without a word for so long; then a person
+/// has to know, a month before Stripe would not take it any more.
+const WAITING_PATIENCE: TimeDelta = TimeDelta::days(3);
 /// A report that was sent and not answered is settled, one way or the other, after a day.
 const SENDING_PATIENCE: TimeDelta = TimeDelta::hours(25);
 
@@ -257,16 +260,17 @@ fn under_way(period: &PeriodBooks, frozen: Frozen, now: DateTime<Utc>) -> i64 {
     if period.waits.is_given_up {
         return 0;
     }
+    let is_younger_than = |patience| period.watermark.is_some_and(|at| now - at < patience);
     match period.reports.last() {
         Some(report) => match report.state {
-            ReportState::Pending => report.quantity,
+            ReportState::Pending if now - report.at < WAITING_PATIENCE => report.quantity,
             ReportState::Sending if now - report.at < SENDING_PATIENCE => report.quantity,
             _ => 0,
         },
         None => {
-            let is_fresh = period.watermark.is_some_and(|at| now - at < REPORT_PATIENCE);
             let is_waited_for = period.waits.is_logged || !period.waits.has_customer;
-            if is_fresh || is_waited_for { frozen.overage } else { 0 }
+            let patience = if is_waited_for { WAITING_PATIENCE } else { REPORT_PATIENCE };
+            if is_younger_than(patience) { frozen.overage } else { 0 }
         }
     }
 }

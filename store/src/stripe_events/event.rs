@@ -78,6 +78,9 @@ pub struct Subscription {
     pub billing_cycle_anchor: Option<DateTime<Utc>>,
     /// Whether it ends with its period.
     pub cancel_at_period_end: bool,
+    /// Whether usage is billed by it.
+    #[serde(default)]
+    pub is_metered: bool,
 }
 
 /// What became of an invoice.

@@ -28,8 +28,9 @@ pub enum Link {
     NoOrganization,
 }
 
-/// Makes a customer at Stripe an organization's, if it is nobody's and the organization has none, and
-/// applies what Stripe told of it so far. Done twice it changes nothing.
+/// Makes a customer at Stripe an organization's, if it is nobody's and the organization has none, or has the
+/// one that is replaced, and applies what Stripe told of it so far. Done twice it changes nothing. What was
+/// reported for a replaced customer stays with it.
 ///
 /// `db` is of role [`crate::Role::Worker`].
 ///
@@ -39,12 +40,13 @@ pub async fn link(
     db: &Database,
     organization: OrganizationId,
     customer: &str,
+    replacing: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Link, StoreError> {
     let mut tx = db.billing().await?;
     owner::lock(&mut tx, customer).await?;
     let (owner, is_new) = match owner::find(&mut tx, customer).await? {
-        None => (owner::link(&mut tx, customer, organization, BY).await?, true),
+        None => (owner::link(&mut tx, customer, organization, replacing, BY).await?, true),
         found => (found, false),
     };
     let link = match owner {

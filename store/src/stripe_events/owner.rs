@@ -33,26 +33,31 @@ pub(super) async fn find(tx: &mut Tx, customer: &str) -> Result<Option<Owner>, S
     Ok(row.map(|row| Owner { organization_id: OrganizationId(row.id), timezone: row.timezone }))
 }
 
-/// Makes a customer that belongs to nobody the one of an organization, if that exists and has none. `by`
-/// is what the history says it was: the type of an event, or who did it.
+/// Makes a customer that belongs to nobody the one of an organization, if that exists and has none, or the
+/// one that it replaces. `by` is what the history says it was: the type of an event, or who did it.
 pub(super) async fn link(
     tx: &mut Tx,
     customer: &str,
     organization: OrganizationId,
+    replacing: Option<&str>,
     by: &str,
 ) -> Result<Option<Owner>, StoreError> {
     let row = query!(
         "update organizations set stripe_customer_id = $1
-         where id = $2 and stripe_customer_id is null and deleted_at is null
+         where id = $2 and stripe_customer_id is not distinct from $3 and deleted_at is null
          returning timezone",
         customer,
         organization.0,
+        replacing,
     )
     .fetch_optional(&mut **tx)
     .await
     .during("stripe_events.link")?;
     let Some(row) = row else { return Ok(None) };
-    let details = json!({ "customer": customer, "by": by });
+    let mut details = json!({ "customer": customer, "by": by });
+    if let Some(replaced) = replacing {
+        details["instead_of"] = replaced.into();
+    }
     billing::log(tx, organization, None, "customer.linked", details).await?;
     Ok(Some(Owner { organization_id: organization, timezone: row.timezone }))
 }

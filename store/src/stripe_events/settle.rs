@@ -85,6 +85,7 @@ mod tests {
                 current_period_end: None,
                 billing_cycle_anchor: at,
                 cancel_at_period_end: true,
+                is_metered: true,
             }),
             Content::Invoice(Invoice {
                 id: "in_1".into(),

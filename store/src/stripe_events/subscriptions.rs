@@ -81,14 +81,15 @@ async fn keep(
     let kept = query!(
         "insert into stripe_subscriptions as s (id, organization_id, customer, status,
              current_period_start, current_period_end, billing_cycle_anchor, cancel_at_period_end,
-             event_created, event_id, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             is_metered, event_created, event_id, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $12, $9, $10, $11)
          on conflict (id) do update set organization_id = excluded.organization_id,
              customer = excluded.customer, status = excluded.status,
              current_period_start = excluded.current_period_start,
              current_period_end = excluded.current_period_end,
              billing_cycle_anchor = excluded.billing_cycle_anchor,
              cancel_at_period_end = excluded.cancel_at_period_end,
+             is_metered = excluded.is_metered,
              event_created = excluded.event_created, event_id = excluded.event_id,
              updated_at = excluded.updated_at
          where (excluded.event_created,
@@ -110,6 +111,7 @@ async fn keep(
         event.created,
         event.id,
         now,
+        told.is_metered,
     )
     .execute(&mut **tx)
     .await
@@ -117,17 +119,18 @@ async fn keep(
     Ok(kept.rows_affected() > 0)
 }
 
-/// The subscription that counts: a live one before one that ended, and of several the one that began
-/// last. One that nobody ever paid for has no say.
+/// The subscription that counts: a live one before one that ended, one that bills usage before one that
+/// does not, and of several the one that began last. One that nobody ever paid for has no say.
 async fn leading(tx: &mut Tx, owner: &Owner) -> Result<Option<Leading>, StoreError> {
     let zone = period::zone_or_utc(&owner.timezone);
     let row = query!(
         "select id, status, current_period_start, current_period_end, billing_cycle_anchor
          from stripe_subscriptions
          where organization_id = $1 and status not in ('incomplete', 'incomplete_expired')
+             and customer = (select stripe_customer_id from organizations where id = $1)
          order by case when status in ('active', 'trialing', 'past_due') then 0
                  when status = 'canceled' then 2 else 1 end,
-             billing_cycle_anchor desc nulls last, event_created desc, id collate \"C\" desc
+             is_metered desc, billing_cycle_anchor desc nulls last, event_created desc, id collate \"C\" desc
          limit 1",
         owner.organization_id.0,
     )

@@ -74,6 +74,7 @@ fn subscriptions_are_read_in_both_shapes() {
             current_period_end: at(1_797_778_800),
             billing_cycle_anchor: at(1_795_186_800),
             cancel_at_period_end: false,
+            is_metered: true,
         };
         assert_eq!(subscription(event), expected);
 
@@ -94,6 +95,27 @@ fn subscriptions_are_read_in_both_shapes() {
         };
         assert_eq!(subscription(old), expected);
     }
+}
+
+#[test]
+fn the_item_that_bills_usage_says_the_period() {
+    let beside = |object: &mut Value| {
+        let mut yearly = object["items"]["data"][0].clone();
+        yearly["price"]["recurring"] = json!({ "interval": "year", "usage_type": "licensed" });
+        yearly["current_period_end"] = json!(1_826_722_800);
+        yearly
+    };
+    let metered = changed("customer.subscription.updated.json", |object| {
+        let yearly = beside(object);
+        object["items"]["data"].as_array_mut().expect("items").insert(0, yearly);
+    });
+    let metered = subscription(metered);
+    assert_eq!((metered.is_metered, metered.current_period_end), (true, at(1_797_778_800)));
+    let licensed = changed("customer.subscription.updated.json", |object| {
+        object["items"]["data"][0] = beside(object);
+    });
+    let licensed = subscription(licensed);
+    assert_eq!((licensed.is_metered, licensed.current_period_end), (false, at(1_826_722_800)));
 }
 
 #[test]
