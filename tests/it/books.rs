@@ -256,15 +256,17 @@ async fn what_comes_after_the_freeze_is_shown_as_late_and_billed_minutes_as_stri
     assert_eq!(overage(&account.compare(soon).await), ["2026-11-01 overage 3 in-flight -3"]);
     let reported = UsageReported { outcome: ReportOutcome::NoCustomer, ..Default::default() };
     billing::close(db, organization, period, &reported, at(closed)).await.unwrap();
-    let waits = account.compare("2026-12-20T00:00:00Z").await;
+    let waits = account.compare("2026-12-03T00:00:00Z").await;
     assert_eq!(overage(&waits), ["2026-11-01 overage 3 in-flight -3"], "no customer yet");
+    let forgotten = account.compare("2026-12-05T00:00:00Z").await;
+    assert_eq!(overage(&forgotten), ["2026-11-01 overage 3 UNEXPLAINED 3"], "no customer for days");
     account
         .tamper(&format!(
             "update organizations set stripe_customer_id = 'cus_' || id where id = ORGANIZATION;
              insert into stripe_reports (id, organization_id, period_id, kind, revision, identifier,
-                 customer, event_name, quantity, reported_for, state)
+                 customer, event_name, quantity, reported_for, state, created_at)
              values (gen_random_uuid(), ORGANIZATION, '{period}', 'overage', 0,
-                 'usage-{period}-overage-0', 'cus_1', 'voice_minutes', 3, now(), 'pending')"
+                 'usage-{period}-overage-0', 'cus_1', 'voice_minutes', 3, now(), 'pending', '2026-12-19T00:00:00Z')"
         ))
         .await;
     let later = "2026-12-20T00:00:00Z";

@@ -4,9 +4,8 @@ mod week;
 
 use contract::usage::{AggregateUsage, UsageAggregated};
 use futures::StreamExt;
-use tokio::time::timeout;
 
-use self::week::{PATIENCE, Week};
+use self::week::Week;
 use crate::{
     alerts::told::Told,
     harness::{
@@ -176,8 +175,7 @@ async fn killed_at(point: &'static str) {
     let week = Week::of(&world).await;
     let before = world.page_wrote().await;
     let run = world.begin_aggregation(week.days()).await;
-    let struck = timeout(PATIENCE, world.worker().ended()).await;
-    struck.unwrap_or_else(|_| panic!("{point} did not strike"));
+    world.dies_at(point).await;
     let is_done = point == "aggregate.after";
     assert_eq!(world.page_wrote().await != before, is_done, "{point}");
     world.start_worker(&[]).await;

@@ -1,14 +1,16 @@
 //! kill -9 of the worker before and after each effect of an alert, one by one.
 
-use tokio::time::timeout;
+use activities::faults::OF_BOOKS;
 
-use super::told::{PATIENCE, Told};
+use super::told::Told;
 use crate::harness::{Options, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_point_of_an_alert_tells_it_once() {
-    let points = ["alert.before", "alert.claimed", "alert.posted", "alert.after"];
-    futures::future::join_all(points.map(killed_at)).await;
+    let points = OF_BOOKS.iter().copied().filter(|point| point.starts_with("alert."));
+    let points: Vec<&'static str> = points.collect();
+    assert_eq!(points.len(), 4, "{points:?}");
+    futures::future::join_all(points.into_iter().map(killed_at)).await;
 }
 
 async fn killed_at(point: &'static str) {
@@ -16,8 +18,8 @@ async fn killed_at(point: &'static str) {
     world.plan(2).await;
     world.start_worker(&world.faults(&format!("{point}=kill"))).await;
     world.post_calls_of(&[1]).await;
-    let ended = timeout(PATIENCE, world.worker().ended()).await;
-    ended.unwrap_or_else(|_| panic!("{point} did not strike"));
+    world.dies_at(point).await;
+    world.ten_minutes_later().await;
     world.start_worker(&[]).await;
     world.told_exactly(point, &Told::once(&[50], &[50])).await;
     world.is_reconciled(point).await;

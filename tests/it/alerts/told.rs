@@ -104,6 +104,13 @@ impl World {
         .await;
     }
 
+    /// Ten minutes later: deliveries that a dead worker had claimed and not begun come up again.
+    pub(super) async fn ten_minutes_later(&self) {
+        let sql = "update webhook_deliveries set next_attempt_at = next_attempt_at
+            - interval '10 minutes' where state = 'pending'";
+        self.db.batch_execute(sql).await.unwrap();
+    }
+
     pub(super) async fn alerts_told(&self) -> Told {
         let column = |sql: &'static str| async move {
             let rows = self.db.query(sql, &[]).await.expect("rows");

@@ -4,11 +4,8 @@ mod awaits;
 mod detours;
 mod kept;
 
-use std::time::Duration;
-
 use activities::faults::OF_BOOKS;
 use futures::StreamExt;
-use tokio::time::timeout;
 
 use self::kept::Kept;
 use super::made::Plan;
@@ -34,8 +31,7 @@ async fn killed_at(point: &'static str) {
     world.start_biller(&faults).await;
     let kept = Kept::open(&world, Plan::default()).await;
     world.begin_sweep().await;
-    let struck = timeout(Duration::from_secs(60), world.worker().ended()).await;
-    struck.unwrap_or_else(|_| panic!("{point} did not strike"));
+    world.dies_at(point).await;
     world.start_biller(&[]).await;
     kept.is_billed_once(&world, point, &[]).await;
 }

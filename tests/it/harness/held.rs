@@ -1,15 +1,16 @@
-//! Killing the worker at an await of its own choice: a statement of it waits for the test, which kills
-//! it there and lets go.
+//! The worker's death at an await that the test chooses: at a fault point, or in a statement that waits
+//! for the test, which kills the worker there and lets go.
 
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::{World, wait::until, world::connect};
 
 /// Until the worker has come so far, or its connection is gone. It may come so far only when what an
 /// earlier worker had claimed is free again.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where the worker is held.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,15 @@ impl World {
     /// Another connection to the database than the test's own.
     pub(crate) async fn another_connection(&self) -> Client {
         connect(&self.database_url()).await
+    }
+
+    /// Waits until the worker has died at a fault point that kills it, and of nothing else.
+    pub(crate) async fn dies_at(&self, point: &str) {
+        let ended = timeout(PATIENCE, self.worker().ended()).await;
+        let log = || self.log("worker");
+        ended.unwrap_or_else(|_| panic!("{point} did not strike: {}", log()));
+        let struck = std::fs::read_to_string(self.folder.join("faults.log")).unwrap_or_default();
+        assert_eq!(struck.lines().collect::<Vec<_>>(), [point], "{}", log());
     }
 
     /// Holds the worker there from now on, until it is killed.

@@ -27,8 +27,17 @@ impl World {
 
     /// The same without a customer, where somebody has set the key meanwhile.
     async fn link_with_key(&self, organization: &str) -> (Value, String, i32) {
+        self.link_asking_stripe(organization, &[]).await
+    }
+
+    async fn link_asking_stripe(
+        &self,
+        organization: &str,
+        further: &[&str],
+    ) -> (Value, String, i32) {
         let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_postcall"))
             .args(["billing", "link-customer", "-o", "json", "--organization", organization])
+            .args(further)
             .env_clear()
             .env("DATABASE_URL", self.database_url().expose_secret())
             .env("REDIS_URL", &self.redis_url)
@@ -143,4 +152,46 @@ async fn a_customer_that_is_there_is_linked_by_name_with_all_that_waited_for_it(
         let (_, talk, found) = world.link(&whose, Some(customer)).await;
         assert_eq!((found, talk.contains(words)), (code, true), "{customer}: {talk}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_stripe_does_not_know_is_not_linked_and_a_wrong_one_is_replaced() {
+    let world = World::with(options()).await;
+    let of = world.subscriber(november()).await;
+    let other = world.subscriber(november()).await;
+    let (organization, others) = (of.organization.to_string(), other.organization.to_string());
+    // Stripe knows two customers: one names the other organization.
+    let stripe = providers::stripe::StripeClient::new(
+        &format!("{}/stripe", world.fakes.url()),
+        "sk_test_later".into(),
+    )
+    .expect("a client");
+    let new = |organization: uuid::Uuid| providers::stripe::NewCustomer {
+        organization_id: organization.to_string().parse().expect("an id"),
+        name: "A".to_owned(),
+        email: None,
+    };
+    let own = stripe.create_customer(&new(of.organization)).await.expect("a customer");
+    let strange = stripe.create_customer(&new(other.organization)).await.expect("a customer");
+
+    for (customer, code, words) in
+        [("cus_typo", 3, "Stripe has no customer"), (strange.as_str(), 5, others.as_str())]
+    {
+        let (_, talk, found) = world.link_asking_stripe(&organization, &[customer]).await;
+        assert_eq!((found, talk.contains(words)), (code, true), "{talk}");
+        assert_eq!(world.customer_of(&organization).await, None);
+    }
+
+    // Where nobody can ask Stripe, a mistake can be made, is told of, and mended.
+    let (_, talk, code) = world.link(&organization, Some("cus_typo")).await;
+    assert_eq!((code, talk.contains("nobody has asked Stripe")), (0, true), "{talk}");
+    for (replaced, code) in [("cus_other", 5), ("cus_typo", 0)] {
+        let further = [own.as_str(), "--replacing", replaced];
+        let (_, talk, found) = world.link_asking_stripe(&organization, &further).await;
+        assert_eq!(found, code, "{talk}");
+    }
+    assert_eq!(world.customer_of(&organization).await, Some(own.clone()));
+    let history = world.billing_history(of.organization).await;
+    let linked = json!({ "customer": own, "by": "command-line", "instead_of": "cus_typo" });
+    assert_eq!(history.last(), Some(&("customer.linked".to_owned(), linked)));
 }

@@ -117,6 +117,32 @@ async fn every_order_of_a_subscriptions_events_ends_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_add_on_that_bills_no_usage_leaves_the_periods_alone() {
+    let world = World::with(options()).await;
+    let life = life();
+    let (of, _) = world.tell(&life[..2], &[0, 1]).await;
+    let before = world.standing(&of).await;
+    assert_eq!(before["subscription"], true);
+    let add_on = Subscriber { subscription: fresh("sub"), ..of.clone() };
+    let yearly = Told {
+        id: fresh("evt"),
+        name: "created",
+        created: THEN + DAY,
+        status: "active",
+        period: (THEN + DAY, THEN + 366 * DAY),
+        anchor: THEN + DAY,
+        is_old_shape: false,
+    };
+    let mut body: serde_json::Value = serde_json::from_slice(&yearly.body(&add_on)).unwrap();
+    let price = &mut body["data"]["object"]["items"]["data"][0]["price"];
+    price["recurring"] = json!({ "interval": "year", "usage_type": "licensed" });
+    assert_eq!(world.post_stripe(body.to_string().as_bytes()).await, 200);
+    assert_eq!(world.standing(&of).await, before);
+    let sql = "select count(*) from stripe_subscriptions where not is_metered";
+    assert_eq!(world.how_many(sql).await, 1, "it is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_at_once_end_the_same() {
     let world = World::with(options()).await;
     let life = life();

@@ -1,7 +1,5 @@
 //! A run over two weeks, with something to do at each of its statements.
 
-use std::time::Duration;
-
 use chrono::{NaiveDate, TimeDelta, Utc};
 use contract::{
     period::{day_start, local_date, zone_or_utc},
@@ -11,10 +9,10 @@ use serde_json::json;
 
 use crate::harness::{
     World,
-    calls::{fresh_id, report_with},
+    calls::{PATIENCE, fresh_id, report_with},
+    wait::until,
 };
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const ZONE: &str = "Asia/Kathmandu";
 /// Days before today with a call each: one that only touched days bring in, and one of each week.
 const CALLED: [i64; 3] = [20, 9, 1];
@@ -51,6 +49,11 @@ impl Week {
         world.plan(INCLUDED).await;
         world.db.batch_execute(LOSE).await.unwrap();
         let week = Self::of_calls(world).await;
+        until("both alerts are delivered, twice each", PATIENCE, || async {
+            let sql = "select count(*) from webhook_deliveries where state = 'delivered'";
+            (world.db.query_one(sql, &[]).await.ok()?.get::<_, i64>(0) == 4).then_some(())
+        })
+        .await;
         let sql = "drop trigger lose on workflow_starts;
             update usage_alerts set reached_at = now() - interval '2 hours'";
         world.db.batch_execute(sql).await.unwrap();

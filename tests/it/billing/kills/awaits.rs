@@ -38,7 +38,8 @@ const AWAITS: [Await; 7] = [
     Await {
         what: "the dispatcher has claimed the workflow, and not brought it to Temporal",
         is_swept: true,
-        hold: Commit("update on workflow_starts", "true"),
+        // Not that of the alerts, which may still be on its way.
+        hold: Commit("update on workflow_starts", "new.kind = 'billing-cycle'"),
         words: "commit",
         stands: &["period.opened"],
     },
