@@ -187,7 +187,8 @@ async fn first_key(args: &FirstKeyArgs) -> Result<(), Failed> {
             Ok(())
         }
         FirstKey::Gone => Err(Failed::Conflict(
-            "the first key was shown before, and only its hash is left".to_owned(),
+            "the first key was shown before, or its onboarding has ended: only its hash is left"
+                .to_owned(),
         )),
         FirstKey::NotYet => Err(Failed::Conflict(
             "the first key is not made yet; its onboarding needs a running worker".to_owned(),

@@ -24,6 +24,8 @@ const RATE: u64 = 20;
 const AT_ONCE: usize = 16;
 /// Between two sweeps for periods that are over.
 const SWEEP: Duration = Duration::from_secs(4);
+/// Aggregations and sweeps at least, while calls come or are still being worked off.
+const LEAST: u32 = 3;
 /// The world's customer at Stripe.
 const CUSTOMER: &str = "cus_together";
 
@@ -39,7 +41,6 @@ async fn calls_days_and_closing_periods_at_once_leave_books_that_agree() {
     let (calls, runs, sweeps) =
         tokio::join!(world.traffic(seconds), world.aggregates_until(end), world.sweeps_until(end));
     eprintln!("{} calls, {runs} aggregations, {sweeps} sweeps", calls.len());
-    assert!(runs > 2 && sweeps > 2, "{runs} aggregations, {sweeps} sweeps");
 
     world.is_quiet(calls.len()).await;
     world.sweep_for_periods().await;
@@ -80,7 +81,7 @@ impl World {
 
     async fn aggregates_until(&self, end: Instant) -> u32 {
         let mut runs = 0;
-        while Instant::now() < end {
+        while runs < LEAST || Instant::now() < end {
             let aggregated = self.aggregate_days(AggregateUsage::default()).await;
             assert_eq!((aggregated.organizations, aggregated.unknown_zones), (4, 0));
             runs += 1;
@@ -92,7 +93,7 @@ impl World {
         let mut ticks = interval(SWEEP);
         ticks.tick().await;
         let mut sweeps = 0;
-        while Instant::now() < end {
+        while sweeps < LEAST || Instant::now() < end {
             ticks.tick().await;
             self.sweep_for_periods().await;
             sweeps += 1;

@@ -61,7 +61,9 @@ impl World {
         }
     }
 
-    /// A call is in the period that it occurred in, or came after that one's watermark.
+    /// A call is in the period that it occurred in, or came after that one's watermark. One that began to
+    /// be counted just before the freeze may have waited for it, no longer than locks are waited for,
+    /// and its row says when it began.
     async fn every_call_is_in_its_period(&self, middle: DateTime<Utc>) {
         let sql = "select p.status, p.period_end <= $1,
                 count(*) filter (where l.reason = 'call'), count(*) filter (where l.reason = 'late'),
@@ -70,7 +72,8 @@ impl World {
                 count(*) filter (where l.reason = 'late' and not exists (
                     select from billing_periods o where o.organization_id = p.organization_id
                         and l.occurred_at >= o.period_start and l.occurred_at < o.period_end
-                        and o.watermark is not null and o.watermark <= l.recorded_at)),
+                        and o.watermark is not null
+                        and o.watermark <= l.recorded_at + interval '10 seconds')),
                 count(*) filter (where l.reason not in ('call', 'late'))
             from billing_periods p join usage_ledger l on l.period_id = p.id
             where l.meter = 'call_minutes' group by p.id order by p.period_start";
