@@ -122,8 +122,11 @@ fn what_is_late_is_shown_and_what_is_misplaced_is_not_excused() {
 fn what_stripe_lacks_is_in_flight_only_while_somebody_is_about_to_report_it() {
     use ReportState::{Accepted, Pending, Rejected, Sending, Unknown};
     let soon = "2026-12-01T01:00:00Z";
+    // A person has to know of what waits for longer.
+    let (days, too_long) = ("2026-12-04T00:04:00Z", "2026-12-04T00:07:00Z");
     for (reports, now, unexplained) in [
-        (vec![report(200, Pending)], LATER, 0),
+        (vec![report(200, Pending)], days, 0),
+        (vec![report(200, Pending)], too_long, 200),
         (vec![report(200, Sending)], soon, 0),
         (vec![report(200, Sending)], LATER, 200),
         (vec![report(200, Unknown)], soon, 200),
@@ -184,9 +187,11 @@ fn a_report_that_was_given_up_is_money_that_was_not_billed() {
     let mut period = november();
     period.reports.clear();
     period.waits = Waiting::default();
-    assert_eq!(billed(&period, LATER).unexplained, 0, "no customer yet");
+    let (days, too_long) = ("2026-12-04T00:04:00Z", "2026-12-04T00:06:00Z");
+    assert_eq!(billed(&period, days).unexplained, 0, "no customer yet");
+    assert_eq!(billed(&period, too_long).unexplained, 200, "and nobody has cared for days");
     period.waits.is_given_up = true;
-    assert_eq!(billed(&period, LATER).unexplained, 200);
+    assert_eq!(billed(&period, days).unexplained, 200);
 }
 
 #[test]
