@@ -1,13 +1,12 @@
 //! What comes late, and what comes at the same time.
 
-use std::time::Duration;
-
 use chrono::{NaiveDate, TimeDelta};
 
 use super::made::{self, Call, Household, TOUCH, at, on, whole_day};
-use crate::harness::{World, wait::until};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::harness::{
+    World,
+    held::{pid_of, waits_for},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn days_that_late_calls_touched_are_mended_by_the_next_run() {
@@ -67,16 +66,10 @@ async fn a_call_that_is_finished_during_a_run_is_not_forgotten() {
     world.db.batch_execute("begin").await.unwrap();
     house.called(Call::answered_at(house.noon(past))).await;
     world.db.execute(TOUCH, &[&house.id, &past]).await.unwrap();
-    let look = world.another_connection().await;
+    let (look, holder) = (world.another_connection().await, pid_of(&world.db).await);
     let run = house.aggregate(whole_day(yesterday));
     let commit = async {
-        until("the run waits for the row", PATIENCE, || async {
-            let sql = "select count(*) from pg_locks where not granted
-                and locktype in ('transactionid', 'tuple')";
-            let waiting: i64 = look.query_one(sql, &[]).await.unwrap().get(0);
-            (waiting > 0).then_some(())
-        })
-        .await;
+        waits_for(&look, holder, "usage_days_touched").await;
         world.db.batch_execute("commit").await.unwrap();
     };
     let (aggregated, ()) = tokio::join!(run, commit);

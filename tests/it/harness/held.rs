@@ -64,20 +64,14 @@ impl World {
         }
         let client = self.another_connection().await;
         client.batch_execute(&format!("begin; {lock}")).await.expect("a lock");
-        let pid = client.query_one("select pg_backend_pid()", &[]).await.expect("its pid").get(0);
+        let pid = pid_of(&client).await;
         Held { client, pid }
     }
 
     /// Waits until a statement with these words waits for what is held, kills the worker with -9, and
     /// lets go. What the statement does then is done when this returns.
     pub(crate) async fn killed_at(&mut self, held: Held, words: &str) {
-        let sql = "select pid from pg_stat_activity where datname = current_database()
-            and $1 = any(pg_blocking_pids(pid)) and strpos(lower(query), lower($2)) > 0";
-        let waiting: i32 = until(&format!("{words:?} waits"), PATIENCE, || async {
-            let waiting = self.db.query(sql, &[&held.pid, &words]).await.expect("activity");
-            waiting.first().map(|row| row.get(0))
-        })
-        .await;
+        let waiting = waits_for(&self.db, held.pid, words).await;
         self.kill_worker().await;
         held.client.batch_execute("rollback").await.expect("the lock is let go");
         until("the dead worker's connection is gone", PATIENCE, || async {
@@ -86,6 +80,23 @@ impl World {
         })
         .await;
     }
+}
+
+/// Waits until a statement with these words waits for what that connection of this database holds;
+/// whose it is. Asked through a connection that is in no transaction, which would see the same for ever.
+pub(crate) async fn waits_for(db: &Client, holder: i32, words: &str) -> i32 {
+    let sql = "select pid from pg_stat_activity where datname = current_database()
+        and $1 = any(pg_blocking_pids(pid)) and strpos(lower(query), lower($2)) > 0";
+    until(&format!("{words:?} waits"), PATIENCE, || async {
+        let waiting = db.query(sql, &[&holder, &words]).await.expect("activity");
+        waiting.first().map(|row| row.get(0))
+    })
+    .await
+}
+
+/// The connection's process, as others see it.
+pub(crate) async fn pid_of(client: &Client) -> i32 {
+    client.query_one("select pg_backend_pid()", &[]).await.expect("its pid").get(0)
 }
 
 /// What a trigger waits for. Advisory locks are a database's own, so each world has its own.
