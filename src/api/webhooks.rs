@@ -103,8 +103,8 @@ pub struct WebhookLog {
     /// The endpoint.
     #[schema(value_type = Uuid)]
     webhook_id: EndpointId,
-    /// The delivery, which may take several attempts.
-    delivery_id: Uuid,
+    /// The delivery, which may take several attempts; null where the event was skipped.
+    delivery_id: Option<Uuid>,
     /// Type of the event.
     #[schema(example = "call.completed")]
     event: String,

@@ -93,8 +93,8 @@ pub async fn page(
 pub struct Log {
     /// Its id.
     pub id: Uuid,
-    /// The delivery it belongs to.
-    pub delivery_id: Uuid,
+    /// The delivery it belongs to; none of a skipped event.
+    pub delivery_id: Option<Uuid>,
     /// Type of the event.
     pub event: String,
     /// The event: the `webhook-id` of the request.
