@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use contract::{
     call::{CallStatus, Provider},
     calls::CallRef,
+    events::family,
     ids::{CallId, OrganizationId},
     merge::CallFacts,
     steps::StepRecord,
@@ -158,11 +159,6 @@ pub(crate) async fn emit_organization(
     .await
     .during("events.emit_organization")?;
     Ok(true)
-}
-
-/// What endpoints subscribe to when they want every event of a kind, as `call.*`.
-fn family(event_type: &str) -> String {
-    format!("{}.*", event_type.split('.').next().unwrap_or_default())
 }
 
 /// What an event is of.

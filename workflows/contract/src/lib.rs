@@ -9,6 +9,7 @@ pub mod billing;
 pub mod call;
 pub mod calls;
 pub mod delivery;
+pub mod events;
 pub mod extraction;
 pub mod failure;
 pub mod ids;
