@@ -1,25 +1,31 @@
 //! Webhooks to customers' endpoints.
 #![expect(missing_docs, reason = "the markers that activities makes have none")]
 
+mod gate;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{
-    delivery::{AttemptDelivery, FirstAttempts, FirstAttemptsMade, Undelivered},
-    failure::{DELIVERY_FAILED, WEBHOOK_DISABLED},
-    ids::OrganizationId,
+    delivery::{AttemptDelivery, DeliverySchedule, FirstAttempts, FirstAttemptsMade, Undelivered},
+    failure::{DELIVERY_FAILED, DELIVERY_RELEASED, UNAVAILABLE, WEBHOOK_DISABLED},
+    ids::DeliveryId,
 };
 use futures::future::join_all;
-use providers::webhook_out::{Message, WebhookSender};
+use providers::webhook_out::{AttemptResult, Message, WebhookSender};
 use store::{
     Database,
-    deliveries::{self, Attempt, Delivery},
-    events::CALL_STARTED,
+    deliveries::{self, Attempted, Claimed, Next, Recorder, Turn},
     sealing::Sealer,
+    signals::Teller,
 };
 use temporalio_macros::activities;
-use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use temporalio_sdk::{
+    ApplicationFailure,
+    activities::{ActivityContext, ActivityError},
+};
 
+pub use self::gate::{Gate, Pass};
 use crate::{
     failure::{failure, of_store},
     faults::Faults,
@@ -39,18 +45,27 @@ pub struct WebhookActivities {
     pub sealer: Sealer,
     /// Sends to addresses that customers chose.
     pub sender: WebhookSender,
+    /// Writes attempts down.
+    pub recorder: Recorder,
+    /// Counts attempts under way.
+    pub gate: Gate,
+    /// Wakes whoever serves the queue of deliveries.
+    pub queue: Teller,
     /// Where a test may strike.
     pub faults: Faults,
 }
 
-#[derive(Default)]
-struct Attempted {
-    delivered: bool,
-    /// The endpoint is disabled, or said that it will never come back.
-    gone: bool,
-    retry_after: Option<Duration>,
-    error: Option<&'static str>,
-    status: Option<u16>,
+/// An attempt that was made and written down.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// How the delivery goes on.
+    pub next: Next,
+    /// Class of the failure; none where it arrived.
+    pub error: Option<&'static str>,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// How long the endpoint asks to wait.
+    pub retry_after: Option<Duration>,
 }
 
 #[activities]
@@ -63,60 +78,67 @@ impl WebhookActivities {
         input: FirstAttempts,
     ) -> Result<FirstAttemptsMade, ActivityError> {
         self.faults.point("webhooks.before").await?;
-        let call = input.call;
-        let pending = deliveries::pending_of_call(&self.db, &self.sealer, call, input.retry_failed)
+        let full = self.gate.full();
+        let (db, sealer) = (&self.db, &self.sealer);
+        let found = deliveries::claim_of_call(db, sealer, input.call, input.retry_failed, &full)
             .await
             .map_err(|e| of_store(&e))?;
-        // Begun by another: by a worker that died before it could hand them over, or, of a start, by
-        // the dispatcher. Its own workflow is the one to go on; where it runs, nothing happens.
-        let (first, left_behind): (Vec<_>, Vec<_>) = pending
-            .into_iter()
-            .partition(|delivery| delivery.attempts == 0 && delivery.event_type != CALL_STARTED);
-        let mut made = FirstAttemptsMade {
-            delivered: 0,
-            undelivered: left_behind.iter().map(|delivery| hand_over(delivery, None)).collect(),
-        };
-        let attempts = first.iter().map(|delivery| self.attempt_at(call.organization_id, delivery));
-        for (delivery, attempted) in first.iter().zip(join_all(attempts).await) {
-            match attempted {
-                Ok(attempted) if attempted.delivered => made.delivered += 1,
-                Ok(attempted) if attempted.gone => {}
-                Ok(attempted) => {
-                    let attempts = delivery.attempts + 1;
-                    let tried = Delivery { attempts, ..delivery.clone() };
-                    made.undelivered.push(hand_over(&tried, attempted.retry_after));
+        if found.left {
+            self.queue.tell();
+        }
+        self.faults.point("webhooks.claimed").await?;
+        let attempts = found.claimed.iter().map(|delivery| async {
+            let pass = self.gate.enter(delivery.endpoint_id);
+            self.attempt_claimed(delivery.clone(), pass).await
+        });
+        let attempts = join_all(attempts).await;
+        // By a worker that died before it could hand them over. A workflow that runs already is as good.
+        let tried = found.tried.into_iter().map(|(id, schedule)| hand_over(id, 1, None, schedule));
+        let mut made = FirstAttemptsMade { delivered: 0, undelivered: tried.collect() };
+        for (delivery, attempt) in found.claimed.into_iter().zip(attempts) {
+            match attempt? {
+                Made { next: Next::Delivered, .. } => made.delivered += 1,
+                Made { next: Next::Workflow(_), retry_after, .. } => {
+                    let (id, attempts) = (delivery.id, delivery.attempts + 1);
+                    made.undelivered.push(hand_over(id, attempts, retry_after, delivery.schedule));
                 }
-                // Its own workflow tries again; the others are not held up.
-                Err(_) => made.undelivered.push(hand_over(delivery, None)),
+                Made { .. } => {}
             }
         }
         self.faults.point("webhooks.after").await?;
         Ok(made)
     }
 
-    /// One attempt at one delivery; fails with `DeliveryFailed` or `WebhookDisabledError`.
+    /// One attempt at one delivery; fails with `DeliveryFailed`, `WebhookDisabledError` or
+    /// `DeliveryReleased`.
     #[activity(definition = contract::delivery::Attempt)]
     pub async fn attempt(
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: AttemptDelivery,
     ) -> Result<(), ActivityError> {
-        let organization = input.organization_id;
-        let delivery = deliveries::get(&self.db, &self.sealer, organization, input.delivery_id)
-            .await
-            .map_err(|e| of_store(&e))?;
-        // Delivered by an attempt whose worker died before it could say so, or erased.
-        let Some(delivery) = delivery.filter(|delivery| delivery.pending) else { return Ok(()) };
-        let attempted = self.attempt_at(organization, &delivery).await?;
-        if attempted.delivered {
-            return Ok(());
+        let turn = deliveries::claim_turn(&self.db, &self.sealer, input, &self.gate.full()).await;
+        let delivery = match turn.map_err(|e| of_store(&e))? {
+            Turn::Yours(delivery) => *delivery,
+            // By an attempt whose worker died before it could say so.
+            Turn::Delivered => return Ok(()),
+            Turn::Disabled => return Err(disabled()),
+            Turn::Over => return Err(released("it was ended elsewhere")),
+            Turn::Released => {
+                self.queue.tell();
+                return Err(released("it waits in the queue"));
+            }
+        };
+        let pass = self.gate.enter(delivery.endpoint_id);
+        let made = self.attempt_claimed(delivery, pass).await?;
+        match made.next {
+            Next::Delivered => Ok(()),
+            Next::Disabled => Err(disabled()),
+            Next::Workflow(wait) => Err(failed(&made, wait)),
+            Next::GivenUp => Err(released("that was the last attempt")),
+            Next::Queue => Err(released("it waits in the queue")),
+            Next::Lost => Err(released("another attempt has taken its place")),
         }
-        if attempted.gone {
-            return Err(disabled("the endpoint is disabled or answered 410"));
-        }
-        let code = attempted.error.unwrap_or("status");
-        let status = attempted.status.map(|status| format!(" {status}")).unwrap_or_default();
-        Err(failure(DELIVERY_FAILED, format!("{code}{status}"), true, attempted.retry_after))
     }
 
     /// Marks a delivery as given up after its last attempt.
@@ -133,51 +155,82 @@ impl WebhookActivities {
 }
 
 impl WebhookActivities {
-    async fn attempt_at(
+    /// Makes the attempt that was claimed and writes it down.
+    ///
+    /// # Errors
+    /// When it cannot be written down: the claim runs out, and the attempt is made again.
+    pub async fn attempt_claimed(
         &self,
-        organization: OrganizationId,
-        delivery: &Delivery,
-    ) -> Result<Attempted, ActivityError> {
-        if !delivery.enabled {
-            let ended = deliveries::end(&self.db, organization, delivery.id, true).await;
-            ended.map_err(|e| of_store(&e))?;
-            return Ok(Attempted { gone: true, ..Attempted::default() });
-        }
+        delivery: Claimed,
+        pass: Pass,
+    ) -> Result<Made, ActivityError> {
         let id = delivery.event_id.to_string();
-        let body = Bytes::from(delivery.body.clone());
-        let (url, secrets) = (&delivery.url, &delivery.secrets);
-        let message = Message { url, id: &id, body, secrets, headers: &[] };
-        let result = self.sender.attempt(&message, ATTEMPT_TIMEOUT).await;
-        self.faults.point("webhooks.posted").await?;
-        let gone = result.status == Some(GONE);
-        let attempt = Attempt {
-            status: result.status,
-            error: result.error_code,
-            response_body: &result.response_body,
-            latency_ms: u32::try_from(result.latency.as_millis()).unwrap_or(u32::MAX),
-            gone,
+        let message = Message {
+            url: &delivery.url,
+            id: &id,
+            body: Bytes::from(delivery.body.clone()),
+            secrets: &delivery.secrets,
+            headers: &delivery.headers,
         };
-        deliveries::attempted(&self.db, organization, delivery, &attempt)
-            .await
-            .map_err(|e| of_store(&e))?;
-        Ok(Attempted {
-            delivered: result.is_success(),
-            gone,
-            retry_after: result.retry_after,
-            error: result.error_code,
-            status: result.status,
-        })
+        let result = self.sender.attempt(&message, ATTEMPT_TIMEOUT).await;
+        drop(pass);
+        self.faults.point("webhooks.posted").await?;
+        let outcome = result.error_code.unwrap_or("delivered");
+        metrics::counter!("postcall_webhook_attempts_total", "outcome" => outcome).increment(1);
+        let (error, status, retry_after) = (result.error_code, result.status, result.retry_after);
+        let recorded = self.recorder.record(attempted(delivery, result)).await;
+        let next = recorded.map_err(|error| {
+            tracing::warn!(%error, "an attempt was made and not written down");
+            failure(UNAVAILABLE, error.to_string(), true, None)
+        })?;
+        self.faults.point("webhooks.settled").await?;
+        Ok(Made { next, error, status, retry_after })
     }
 }
 
-fn hand_over(delivery: &Delivery, retry_after: Option<Duration>) -> Undelivered {
-    Undelivered {
-        delivery_id: delivery.id,
-        attempts_made: delivery.attempts,
-        retry_after_seconds: retry_after.map(|wait| wait.as_secs()),
+fn hand_over(
+    delivery_id: DeliveryId,
+    attempts_made: u32,
+    retry_after: Option<Duration>,
+    schedule: DeliverySchedule,
+) -> Undelivered {
+    let retry_after_seconds = retry_after.map(|wait| wait.as_secs());
+    Undelivered { delivery_id, attempts_made, retry_after_seconds, schedule }
+}
+
+fn attempted(delivery: Claimed, result: AttemptResult) -> Attempted {
+    Attempted {
+        delivery,
+        status: result.status,
+        error: result.error_code,
+        request_headers: result.request_headers,
+        response_headers: result.response_headers,
+        response_body: result.response_body,
+        latency: result.latency,
+        gone: result.status == Some(GONE),
+        retry_after: result.retry_after,
     }
 }
 
-fn disabled(text: &str) -> ActivityError {
+/// The next attempt of the first phase is made after `wait`; the long tail hears what was asked for.
+fn failed(made: &Made, wait: Duration) -> ActivityError {
+    let status = made.status.map(|status| format!(" {status}")).unwrap_or_default();
+    let text = format!("{}{status}", made.error.unwrap_or("status"));
+    let asked: Option<u64> = made.retry_after.map(|asked| asked.as_secs());
+    ActivityError::application(
+        ApplicationFailure::builder(text)
+            .type_name(DELIVERY_FAILED.to_owned())
+            .next_retry_delay(wait)
+            .details(asked)
+            .build(),
+    )
+}
+
+fn disabled() -> ActivityError {
+    let text = "the endpoint is disabled, deleted or answered 410";
     failure(WEBHOOK_DISABLED, text.to_owned(), false, None)
+}
+
+fn released(why: &str) -> ActivityError {
+    failure(DELIVERY_RELEASED, why.to_owned(), false, None)
 }

@@ -29,7 +29,7 @@ mod usage;
 pub use billing::BillingActivities;
 pub use calls::CallActivities;
 pub use clock::Clock;
-pub use delivery::WebhookActivities;
+pub use delivery::{Gate, Made, Pass, WebhookActivities};
 pub use extraction::ExtractionActivities;
 pub use fold::fold;
 pub use maintenance::MaintenanceActivities;

@@ -3,8 +3,6 @@
 //! It runs beside the workers, so that a started workflow's first task comes back with the answer
 //! (eager start) and is executed in this process.
 
-mod deliveries;
-
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::Utc;
@@ -83,12 +81,7 @@ impl Dispatcher {
     }
 
     /// Dispatches until `stop` turns true.
-    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
-        // Beside each other: neither waits for a batch of the other.
-        tokio::join!(self.dispatch(stop.clone()), self.look_after_deliveries(stop));
-    }
-
-    async fn dispatch(&self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut listener = Listener::new(&self.url, signals::INBOX, POLL);
         while !*stop.borrow() {
             // A connection may hang when Postgres fails over; the events come up again by their lease.
@@ -166,22 +159,18 @@ impl Dispatcher {
     /// a row.
     async fn try_dispatch(&self, events: &[DueEvent]) -> Result<(), DispatchError> {
         let Some(event) = events.iter().max_by_key(|event| rank(event.life)) else { return Ok(()) };
-        let mut delivery_owner = None;
         if event.life != EventKind::Report {
-            match self.open(event).await? {
-                Opened::Written { call, .. } if event.life == EventKind::Progress => {
-                    return self.deliver_started(event.organization_id, call).await;
-                }
-                Opened::Written { call, .. } => delivery_owner = Some(call),
-                Opened::Finished => {}
+            let is_open = matches!(self.open(event).await?, Opened::Written { .. });
+            if is_open && event.life == EventKind::Progress {
+                return Ok(());
             }
             let age = (Utc::now() - event.received_at).to_std().unwrap_or_default();
-            if let (Some(call), true) = (delivery_owner, age < self.report_grace) {
+            if is_open && age < self.report_grace {
                 // The report brings everything at once: one workflow instead of two runs. The
                 // event stays due, so the wait survives this process.
                 let ids: Vec<InboxId> = events.iter().map(|event| event.inbox_id).collect();
                 dispatch::postpone(&self.db, &ids, self.report_grace - age).await?;
-                return self.deliver_started(event.organization_id, call).await;
+                return Ok(());
             }
         }
         self.start(event, events).await

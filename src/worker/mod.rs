@@ -1,6 +1,7 @@
 //! The worker process: dispatcher, workflows and activities, and an orderly stop.
 
 mod counters;
+mod deliverer;
 mod dispatcher;
 mod registration;
 mod starts;
@@ -9,7 +10,7 @@ mod unread;
 use std::time::Duration;
 
 use anyhow::Context;
-use contract::names::{BILLING_QUEUE, CALL_PROCESSING_QUEUE};
+use contract::names::{BILLING_QUEUE, CALL_PROCESSING_QUEUE, WEBHOOK_DELIVERY_QUEUE};
 use store::{Database, Role};
 use temporalio_client::Client;
 use temporalio_sdk::{Runtime, runtime::RuntimeOptions};
@@ -43,6 +44,10 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         let dispatcher = dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
         tokio::spawn(dispatcher.run(stop.clone()))
     });
+    let deliverer = serves(WEBHOOK_DELIVERY_QUEUE).then(|| {
+        let deliverer = deliverer::Deliverer::new(&config, db.clone(), client.clone(), &room);
+        tokio::spawn(deliverer.run(stop.clone()))
+    });
     let starter = serves(BILLING_QUEUE)
         .then(|| tokio::spawn(starts::keep_starting(db.clone(), client.clone(), stop.clone())));
     let workers: Vec<_> = config
@@ -56,7 +61,8 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         tokio::spawn(axum::serve(listener, telemetry::metrics_router(metrics)).into_future());
     }
     tracing::info!(queues = ?config.task_queues, "worker is running");
-    let mut parts: Vec<_> = workers.into_iter().chain(dispatcher).chain(starter).collect();
+    let mut parts: Vec<_> =
+        workers.into_iter().chain(dispatcher).chain(deliverer).chain(starter).collect();
     let ended = futures::future::select_all(&mut parts);
     tokio::select! {
         // Parts that end because they are asked to do not end by themselves.

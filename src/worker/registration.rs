@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use activities::{
-    BillingActivities, CallActivities, Clock, ExtractionActivities, MaintenanceActivities,
+    BillingActivities, CallActivities, Clock, ExtractionActivities, Gate, MaintenanceActivities,
     NotificationActivities, OnboardingActivities, RecordingActivities, SweepActivities,
     UsageActivities, WebhookActivities,
 };
@@ -24,7 +24,9 @@ use providers::{
     webhook_out::WebhookSender,
 };
 use secrecy::SecretString;
-use store::{Database, counters::Counters, objects::Objects, signals, signals::Teller};
+use store::{
+    Database, counters::Counters, deliveries::Recorder, objects::Objects, signals, signals::Teller,
+};
 use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
 use temporalio_sdk::{
@@ -66,7 +68,7 @@ pub struct Room {
     recordings: RecordingActivities,
     extraction: ExtractionActivities,
     notifications: NotificationActivities,
-    webhooks: WebhookActivities,
+    pub(super) webhooks: WebhookActivities,
     maintenance: MaintenanceActivities,
     sweep: SweepActivities,
     usage: UsageActivities,
@@ -130,6 +132,9 @@ impl Room {
                 db: db.clone(),
                 sealer: sealer.clone(),
                 sender: WebhookSender::new(&egress)?,
+                recorder: Recorder::start(&db),
+                gate: Gate::default(),
+                queue: events.clone(),
                 faults: faults.clone(),
             },
             usage: UsageActivities {

@@ -45,8 +45,6 @@ pub struct CallIdentity<'a> {
 pub enum Opened {
     /// The row shows the call as its events tell it.
     Written {
-        /// The call.
-        call: CallRef,
         /// Status now.
         status: CallStatus,
         /// Whether this was the first event to write the row.
@@ -101,7 +99,7 @@ pub async fn open(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(Opened::Written { call: key.call_ref(identity), status, first: finished.is_none() })
+    Ok(Opened::Written { status, first: finished.is_none() })
 }
 
 /// One fold of a call at a time, and each over all events stored before it: taken before the events

@@ -1,26 +1,46 @@
-//! Deliveries of events to customers' endpoints, and the log of their attempts.
+//! Deliveries of events to customers' endpoints: a queue, and the log of their attempts.
+//!
+//! A pending delivery belongs to the queue, which attempts it when it is due, or to its workflow, once an
+//! attempt has failed. Whoever attempts it claims it first, for a while; a claim that nobody settled is an
+//! attempt that was interrupted, and the next claim says so in the log. What an endpoint must not get now
+//! (its circuit is open, a rate or an order holds it back) waits in the queue.
 
+mod claim;
+mod due;
+mod health;
+mod record;
+mod settle;
+mod turn;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use contract::{
-    calls::CallRef,
+    delivery::DeliverySchedule,
     ids::{DeliveryId, EndpointId, OrganizationId},
 };
 use secrecy::SecretString;
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{
-    Database, StoreError,
-    database::{Tx, commit},
-    error::During,
-    sealing::{Place, Sealer},
-};
+use crate::{Database, StoreError, database::commit, error::During, sealing::Place};
 
-/// Attempts that a call's first step makes at once; an organization has rarely more endpoints.
-const MAX_FIRST_ATTEMPTS: i64 = 100;
+pub use claim::{OfCall, claim_of_call};
+pub use due::{Capacity, Due, claim_due};
+pub use record::Recorder;
+pub use settle::{Attempted, Next};
+pub use turn::{Turn, claim_turn};
 
-/// A delivery and what an attempt at it needs.
+/// An attempt and what surrounds it take half of this; then somebody else may try.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How long after its next attempt a delivery's workflow is taken for lost.
+const WORKFLOW_GRACE: Duration = Duration::from_secs(60);
+
+/// A delivery that is the caller's to attempt, for [`LEASE`].
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub struct Claimed {
+    /// Owner.
+    pub organization_id: OrganizationId,
     /// The delivery.
     pub id: DeliveryId,
     /// The endpoint.
@@ -33,115 +53,26 @@ pub struct Delivery {
     pub url: String,
     /// The bytes to send and sign.
     pub body: String,
-    /// The endpoint's secret, then the previous one while a rotation lasts.
+    /// The endpoint's secret, then the previous one while a rotation lasts. None that can be opened: none.
     pub secrets: Vec<SecretString>,
-    /// Attempts made so far.
+    /// The customer's own headers.
+    pub headers: Vec<(String, SecretString)>,
+    /// When to try again.
+    pub schedule: DeliverySchedule,
+    /// Attempts made so far, since it was last begun.
     pub attempts: u32,
-    /// Whether it still waits for its endpoint.
-    pub pending: bool,
-    /// Whether the endpoint takes events.
-    pub enabled: bool,
-}
-
-/// The pending deliveries of a call; with `again` those that were given up too.
-///
-/// One with attempts was left behind by a worker that died before it could hand it over.
-pub async fn pending_of_call(
-    db: &Database,
-    sealer: &Sealer,
-    call: CallRef,
-    again: bool,
-) -> Result<Vec<Delivery>, StoreError> {
-    const OPERATION: &str = "deliveries.pending_of_call";
-    let mut tx = db.tenant(call.organization_id).await?;
-    if again {
-        query!(
-            "update webhook_deliveries d set state = 'pending', attempts = 0, settled_at = null
-             from webhooks w
-             where d.call_id = $1 and d.state in ('failed', 'disabled')
-               and w.id = d.webhook_id and w.enabled",
-            call.call_id.0,
-        )
-        .execute(&mut *tx)
-        .await
-        .during(OPERATION)?;
-    }
-    let ids = query!(
-        "select id from webhook_deliveries
-         where call_id = $1 and state = 'pending' order by created_at, id limit $2",
-        call.call_id.0,
-        MAX_FIRST_ATTEMPTS,
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    let mut deliveries = Vec::with_capacity(ids.len());
-    for row in ids {
-        let id = DeliveryId(row.id);
-        deliveries.extend(get_in(&mut tx, sealer, call.organization_id, id).await?);
-    }
-    commit(tx, OPERATION).await?;
-    Ok(deliveries)
-}
-
-/// Reads one delivery; none where it is gone.
-pub async fn get(
-    db: &Database,
-    sealer: &Sealer,
-    organization: OrganizationId,
-    id: DeliveryId,
-) -> Result<Option<Delivery>, StoreError> {
-    let mut tx = db.tenant(organization).await?;
-    let delivery = get_in(&mut tx, sealer, organization, id).await?;
-    commit(tx, "deliveries.get").await?;
-    Ok(delivery)
-}
-
-async fn get_in(
-    tx: &mut Tx,
-    sealer: &Sealer,
-    organization: OrganizationId,
-    id: DeliveryId,
-) -> Result<Option<Delivery>, StoreError> {
-    let row = query!(
-        r#"select d.id, d.webhook_id, d.event_id, e.type as event_type, w.url, d.body, w.secret,
-             case when w.previous_secret_ends_at > now() then w.previous_secret end
-                 as previous_secret,
-             d.attempts, d.state, w.enabled
-         from webhook_deliveries d
-         join webhooks w on w.id = d.webhook_id
-         join events e on e.id = d.event_id
-         where d.id = $1"#,
-        id.0,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during("deliveries.get")?;
-    let Some(row) = row else { return Ok(None) };
-    let mut secrets = vec![sealer.open_text(place(organization, "secret"), &row.secret)?];
-    if let Some(previous) = row.previous_secret {
-        secrets.push(sealer.open_text(place(organization, "previous_secret"), &previous)?);
-    }
-    Ok(Some(Delivery {
-        id,
-        endpoint_id: EndpointId(row.webhook_id),
-        event_id: row.event_id,
-        event_type: row.event_type,
-        url: row.url,
-        body: row.body,
-        secrets,
-        attempts: u32::try_from(row.attempts).unwrap_or(0),
-        pending: row.state == "pending",
-        enabled: row.enabled,
-    }))
+    /// And before that.
+    earlier_attempts: u32,
+    /// Proof of the claim.
+    since: DateTime<Utc>,
 }
 
 pub(crate) const fn place(organization: OrganizationId, column: &'static str) -> Place {
     Place { table: "webhooks", column, organization }
 }
 
-/// A delivery that nobody is at work on.
-#[derive(Debug, Clone, Copy)]
+/// A delivery whose workflow was never started, or was lost with Temporal's data.
+#[derive(Debug, Clone)]
 pub struct Overdue {
     /// Owner.
     pub organization_id: OrganizationId,
@@ -149,23 +80,24 @@ pub struct Overdue {
     pub id: DeliveryId,
     /// Attempts made so far.
     pub attempts: u32,
+    /// When to try again.
+    pub schedule: DeliverySchedule,
 }
 
-/// Claims pending deliveries whose next attempt should have been made long ago: their workflow was
-/// never started, or was lost with Temporal's data. Starting one that runs does nothing.
+/// Claims deliveries whose workflow should have made an attempt long ago. Starting one that runs does
+/// nothing.
 pub async fn claim_overdue(db: &Database, limit: i64) -> Result<Vec<Overdue>, StoreError> {
     const OPERATION: &str = "deliveries.claim_overdue";
     let mut tx = db.dispatch().await?;
     let rows = query!(
-        "update webhook_deliveries d set next_attempt_at = now()
-             -- Until its workflow has made the first attempt, or has the next one before it.
-             + case when d.attempts = 0 then interval '1 minute' else interval '10 minutes' end
+        "update webhook_deliveries d set next_attempt_at = now() + interval '10 minutes'
          from (
-             select id from webhook_deliveries where state = 'pending' and next_attempt_at <= now()
+             select id from webhook_deliveries
+             where state = 'pending' and owner = 'workflow' and next_attempt_at <= now()
              order by next_attempt_at limit $1 for update skip locked
-         ) due
-         where d.id = due.id
-         returning d.organization_id, d.id, d.attempts",
+         ) due, webhooks w
+         where d.id = due.id and w.id = d.webhook_id
+         returning d.organization_id, d.id, d.attempts, w.schedule",
         limit,
     )
     .fetch_all(&mut *tx)
@@ -177,117 +109,33 @@ pub async fn claim_overdue(db: &Database, limit: i64) -> Result<Vec<Overdue>, St
         .map(|row| Overdue {
             organization_id: OrganizationId(row.organization_id),
             id: DeliveryId(row.id),
-            attempts: u32::try_from(row.attempts).unwrap_or(0),
+            attempts: count(row.attempts),
+            schedule: schedule(row.schedule),
         })
         .collect())
 }
 
-/// The pending deliveries of a call that were never attempted.
-pub async fn unattempted_of_call(
-    db: &Database,
-    call: CallRef,
-) -> Result<Vec<DeliveryId>, StoreError> {
-    const OPERATION: &str = "deliveries.unattempted_of_call";
-    let mut tx = db.tenant(call.organization_id).await?;
-    let rows = query!(
-        "select id from webhook_deliveries
-         where call_id = $1 and state = 'pending' and attempts = 0 order by id",
-        call.call_id.0,
-    )
-    .fetch_all(&mut *tx)
-    .await
-    .during(OPERATION)?;
+/// What waits to be delivered, in all organizations and for whatever reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// When the oldest of it was to be told; nothing where nothing waits.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// Looks at what waits.
+pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
+    const OPERATION: &str = "deliveries.backlog";
+    let mut tx = db.dispatch().await?;
+    let row =
+        query!("select min(created_at) as oldest from webhook_deliveries where state = 'pending'")
+            .fetch_one(&mut *tx)
+            .await
+            .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(rows.into_iter().map(|row| DeliveryId(row.id)).collect())
+    Ok(Backlog { oldest: row.oldest })
 }
 
-/// What came of an attempt.
-#[derive(Debug, Clone)]
-pub struct Attempt<'a> {
-    /// HTTP status, where there was an answer.
-    pub status: Option<u16>,
-    /// Class of the failure (dns, connect, tls, timeout, status, ...); none for 2xx.
-    pub error: Option<&'a str>,
-    /// The first 8 KiB of the answer.
-    pub response_body: &'a str,
-    /// From request to answer, in milliseconds.
-    pub latency_ms: u32,
-    /// Whether the endpoint said 410 and is disabled for it.
-    pub gone: bool,
-}
-
-impl Attempt<'_> {
-    /// Whether the endpoint took the event.
-    pub const fn delivered(&self) -> bool {
-        self.error.is_none()
-    }
-}
-
-/// Logs an attempt and moves the delivery and its endpoint accordingly, in one transaction.
-pub async fn attempted(
-    db: &Database,
-    organization: OrganizationId,
-    delivery: &Delivery,
-    attempt: &Attempt<'_>,
-) -> Result<(), StoreError> {
-    const OPERATION: &str = "deliveries.attempted";
-    let mut tx = db.tenant(organization).await?;
-    let delivered = attempt.delivered();
-    query!(
-        "update webhook_deliveries set attempts = attempts + 1,
-             state = case when $2 then 'delivered' when $3 then 'disabled' else state end,
-             settled_at = case when $2 or $3 then now() end,
-             -- Attempts of the first phase are seconds apart, those of the tail up to ten hours.
-             next_attempt_at = now()
-                 + case when attempts < 4 then interval '10 minutes' else interval '12 hours' end
-         where id = $1 and state = 'pending'",
-        delivery.id.0,
-        delivered,
-        attempt.gone,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    query!(
-        "insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
-             payload, status_code, response_body, error, attempt_number, latency_ms, delivered_at)
-         values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12,
-             case when $13 then now() end)",
-        Uuid::now_v7(),
-        delivery.endpoint_id.0,
-        organization.0,
-        delivery.id.0,
-        delivery.event_type,
-        delivery.event_id,
-        delivery.body,
-        attempt.status.map(i32::from),
-        attempt.response_body,
-        attempt.error,
-        i32::try_from(delivery.attempts).unwrap_or(i32::MAX - 1) + 1,
-        i32::try_from(attempt.latency_ms).unwrap_or(i32::MAX),
-        delivered,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    query!(
-        "update webhooks set last_triggered_at = now(), last_status = $2, last_error = $3,
-             retry_count = case when $3::text is null then 0 else retry_count + 1 end,
-             enabled = enabled and not $4,
-             disabled_reason = case when $4 then 'gone' else disabled_reason end
-         where id = $1",
-        delivery.endpoint_id.0,
-        attempt.status.map(i32::from),
-        attempt.error,
-        attempt.gone,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await
-}
-
-/// Ends a delivery that did not arrive: given up, or its endpoint is disabled.
+/// Ends a delivery that did not arrive. `disabled`: its endpoint takes nothing any more.
 pub async fn end(
     db: &Database,
     organization: OrganizationId,
@@ -297,9 +145,9 @@ pub async fn end(
     const OPERATION: &str = "deliveries.end";
     let mut tx = db.tenant(organization).await?;
     query!(
-        "update webhook_deliveries set settled_at = now(),
+        "update webhook_deliveries set settled_at = now(), attempting_since = null,
              state = case when $2 then 'disabled' else 'failed' end
-         where id = $1 and state = 'pending'",
+         where id = $1 and state = 'pending' and owner = 'workflow'",
         delivery.0,
         disabled,
     )
@@ -307,4 +155,15 @@ pub async fn end(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await
+}
+
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn schedule(own: Option<Vec<i32>>) -> DeliverySchedule {
+    let seconds = |wait: i32| u64::try_from(wait).unwrap_or(0);
+    own.map_or_else(DeliverySchedule::default, |waits| {
+        DeliverySchedule::of_waits(waits.into_iter().map(seconds).collect())
+    })
 }

@@ -35,6 +35,12 @@ pub const CALL_FAILED: &str = "call.failed";
 pub const CALL_ANALYZED: &str = "call.analyzed";
 /// Webhook event of an organization that has used up a share of its included minutes.
 pub const USAGE_THRESHOLD_REACHED: &str = "usage.threshold_reached";
+/// Webhook event of an endpoint that takes nothing any more.
+pub const ENDPOINT_DISABLED: &str = "webhook.endpoint_disabled";
+/// Webhook event of an endpoint that will be disabled if it goes on to fail.
+pub const ENDPOINT_FAILING: &str = "webhook.endpoint_failing";
+/// Webhook event of an endpoint that had failed for long and takes events again.
+pub const ENDPOINT_RECOVERED: &str = "webhook.endpoint_recovered";
 /// Live event: all steps of a call's workflow are done. Not sent to endpoints.
 pub const CALL_CLOSED: &str = "call_completed";
 
@@ -94,8 +100,7 @@ pub(crate) async fn emit_call_event(
     emit(tx, told, event_type, &effect_key).await
 }
 
-/// Writes an event of a call, once per `effect_key`, and a delivery for each endpoint that subscribes
-/// to it.
+/// Writes an event of a call, once per `effect_key`, and its deliveries.
 async fn emit(
     tx: &mut Tx,
     told: Told<'_>,
@@ -106,32 +111,21 @@ async fn emit(
     let (organization, call) = (identity.organization_id, identity.call_id);
     let event = NewEvent { organization, event_type, effect_key, call: Some(call) };
     let Some(written) = insert(tx, event, call_data(told)).await? else { return Ok(false) };
-    query!(
-        "insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id, body)
-         select gen_random_uuid(), $1, $2, w.id, $3, $4
-         from webhooks w
-         where w.organization_id = $1 and w.enabled and w.events && array[$5, $6, '*']
-           and (w.assistant_id is null or w.assistant_id =
-                (select c.assistant_id from calls c where c.id = $3 and c.created_at = $7))
-         on conflict (event_id, webhook_id) do nothing",
-        organization.0,
-        written.id,
+    let assistant = query!(
+        "select assistant_id from calls where id = $1 and created_at = $2",
         call.0,
-        written.body,
-        event_type,
-        family(event_type),
-        key.created_at,
+        key.created_at
     )
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
     .during("events.emit")?;
+    let assistant = assistant.and_then(|call| call.assistant_id);
+    fan_out(tx, event, &written, assistant).await?;
     Ok(true)
 }
 
-/// Writes an event about the organization itself, once per `effect_key`, and a delivery that is due now
-/// for each endpoint that subscribes to it: no call's workflow makes its first attempt, so the
-/// dispatcher's look for overdue deliveries does. An endpoint of one assistant hears nothing of it.
-/// False where it was there.
+/// Writes an event about the organization itself, once per `effect_key`, and its deliveries. An endpoint
+/// of one assistant hears nothing of it. False where it was there.
 pub(crate) async fn emit_organization(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -141,27 +135,59 @@ pub(crate) async fn emit_organization(
 ) -> Result<bool, StoreError> {
     let event = NewEvent { organization, event_type, effect_key, call: None };
     let Some(written) = insert(tx, event, data).await? else { return Ok(false) };
-    query!(
-        "insert into webhook_deliveries (id, organization_id, event_id, webhook_id, body,
-             next_attempt_at)
-         select gen_random_uuid(), $1, $2, w.id, $3, now()
-         from webhooks w
-         where w.organization_id = $1 and w.enabled and w.events && array[$4, $5, '*']
-           and w.assistant_id is null
-         on conflict (event_id, webhook_id) do nothing",
-        organization.0,
-        written.id,
-        written.body,
-        event_type,
-        family(event_type),
-    )
-    .execute(&mut **tx)
-    .await
-    .during("events.emit_organization")?;
+    fan_out(tx, event, &written, None).await?;
     Ok(true)
 }
 
+/// Writes a delivery for each endpoint that subscribes to an event, and for each other why it gets none.
+/// The first attempts at the final events of a call are its workflow's to make, for some minutes, but
+/// for endpoints that must not get things at any time; all others are due at once.
+async fn fan_out(
+    tx: &mut Tx,
+    event: NewEvent<'_>,
+    written: &Written,
+    assistant: Option<Uuid>,
+) -> Result<(), StoreError> {
+    let by_workflow = event.call.is_some() && event.event_type != CALL_STARTED;
+    query!(
+        "with told as (
+             select w.id, w.thin,
+                 w.rate_limit is null and w.ordering = 'none' and w.circuit = 'closed' as inline,
+                 case when not w.events && array[$5, $6, '*']
+                         or (w.assistant_id is not null and w.assistant_id is distinct from $7)
+                         then 'filtered'
+                     when not w.enabled then 'disabled' end as skipped
+             from webhooks w where w.organization_id = $1 and w.deleted_at is null
+         ), skips as (
+             insert into webhook_logs (id, webhook_id, organization_id, event, event_id, kind,
+                 error, attempt_number)
+             select gen_random_uuid(), id, $1, $5, $2, 'skip', skipped, 0
+             from told where skipped is not null
+         )
+         insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id, body,
+             event, next_attempt_at)
+         select gen_random_uuid(), $1, $2, id, $3, case when thin then $9 else $4 end, $5,
+             case when inline and $8 then now() + interval '5 minutes' else now() end
+         from told where skipped is null
+         on conflict (event_id, webhook_id) do nothing",
+        event.organization.0,
+        written.id,
+        event.call.map(|call| call.0),
+        written.body,
+        event.event_type,
+        family(event.event_type),
+        assistant,
+        by_workflow,
+        written.thin,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("events.fan_out")
+}
+
 /// What an event is of.
+#[derive(Clone, Copy)]
 struct NewEvent<'a> {
     organization: OrganizationId,
     event_type: &'static str,
@@ -174,6 +200,8 @@ struct Written {
     id: Uuid,
     /// Fixed here: every attempt of every delivery sends and signs these bytes.
     body: String,
+    /// The same with ids and links only.
+    thin: String,
 }
 
 /// Nothing where an event for the same effect was there.
@@ -188,7 +216,7 @@ async fn insert(
         "timestamp": timestamp(now),
         "data": data,
     });
-    let body = payload.to_string();
+    let (body, thin) = (payload.to_string(), thin(&payload).to_string());
     let inserted = query!(
         "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)
@@ -204,7 +232,17 @@ async fn insert(
     .execute(&mut **tx)
     .await
     .during("events.insert")?;
-    Ok((inserted.rows_affected() > 0).then_some(Written { id, body }))
+    Ok((inserted.rows_affected() > 0).then_some(Written { id, body, thin }))
+}
+
+/// What an endpoint gets that looks the rest up itself: of the data only ids and links.
+fn thin(payload: &Value) -> Value {
+    let is_kept = |name: &str| name == "id" || name == "links" || name.ends_with("_id");
+    let mut thin = payload.clone();
+    if let Some(data) = thin.get_mut("data").and_then(Value::as_object_mut) {
+        data.retain(|name, _| is_kept(name));
+    }
+    thin
 }
 
 /// `data` of a call event. Under 20 KB whatever the call: links instead of transcript and audio.

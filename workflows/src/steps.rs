@@ -7,7 +7,7 @@
 use contract::{
     call::CallStatus,
     calls::{CallRef, Calls, CloseCall, FinishCall, ProcessCall, ProcessedCall},
-    delivery::{DeliverWebhook, DeliverySchedule, FirstAttempts, Undelivered, Webhooks},
+    delivery::{DeliverWebhook, FirstAttempts, Undelivered, Webhooks},
     extraction::Extraction,
     names::delivery_workflow_id,
     notifications::{Notifications, Notify},
@@ -125,7 +125,7 @@ async fn hand_over(ctx: &Context, call: CallRef, delivery: Undelivered) {
         delivery_id: delivery.delivery_id,
         attempts_made: delivery.attempts_made,
         retry_after_seconds: delivery.retry_after_seconds,
-        schedule: DeliverySchedule::default(),
+        schedule: delivery.schedule,
     };
     let options = policy::delivery_child(delivery_workflow_id(delivery.delivery_id));
     let started = ctx.start_child_workflow(WebhookDelivery::run, input, options).await;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use contract::{
-    delivery::{AttemptDelivery, DeliverWebhook, DeliveredWebhook, DeliverySchedule, Webhooks},
-    failure::{DELIVERY_FAILED, WEBHOOK_DISABLED},
+    delivery::{AttemptDelivery, DeliverWebhook, DeliveredWebhook, Webhooks},
+    failure::{DELIVERY_FAILED, DELIVERY_RELEASED, WEBHOOK_DISABLED},
 };
 use temporalio_common::error::IncomingError;
 use temporalio_macros::{workflow, workflow_methods};
@@ -16,8 +16,6 @@ use temporalio_workflow::{
 
 use crate::policy;
 
-/// Longer waits are the long tail's; an endpoint cannot park its deliveries for a year.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// An attempt takes at most 10 s; the rest is for the database.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,8 +28,10 @@ type Context = WorkflowContext<WebhookDelivery>;
 
 enum Phase {
     Delivered,
-    Disabled,
-    Failing,
+    /// Disabled, or back in the queue: nothing is left to do here.
+    Over,
+    /// `Retry-After` of the last answer.
+    Failing(Option<Duration>),
 }
 
 #[workflow_methods]
@@ -45,16 +45,20 @@ impl WebhookDelivery {
             organization_id: input.organization_id,
             delivery_id: input.delivery_id,
         };
-        let mut phase = first_phase(ctx, &input, delivery).await?;
-        for wait in &input.schedule.tail_seconds {
-            if !matches!(phase, Phase::Failing) {
-                break;
-            }
-            sleep(ctx, Duration::from_secs(*wait)).await?;
-            phase = attempt(ctx, delivery, single_attempt()).await?;
+        let mut attempts = input.schedule.first_attempts;
+        // Its first releases began the tail anew for a delivery that came back from the middle of it.
+        if input.attempts_made > attempts && ctx.patched("tail-goes-on") {
+            attempts = input.attempts_made;
         }
-        if matches!(phase, Phase::Failing) {
-            ctx.execute_activity(Webhooks::give_up, delivery, policy::until_done()).await?;
+        let mut phase = first_phase(ctx, &input, delivery).await?;
+        while let Phase::Failing(asked) = phase {
+            let Some(wait) = input.schedule.next(input.delivery_id, attempts, asked) else {
+                ctx.execute_activity(Webhooks::give_up, delivery, policy::until_done()).await?;
+                break;
+            };
+            sleep(ctx, wait).await?;
+            phase = attempt(ctx, delivery, single_attempt()).await?;
+            attempts += 1;
         }
         Ok(DeliveredWebhook { delivered: matches!(phase, Phase::Delivered) })
     }
@@ -66,17 +70,17 @@ async fn first_phase(
     input: &DeliverWebhook,
     delivery: AttemptDelivery,
 ) -> Result<Phase, WorkflowTermination> {
-    let schedule = &input.schedule;
-    let left = schedule.first_attempts.saturating_sub(input.attempts_made);
+    let asked = input.retry_after_seconds.map(Duration::from_secs);
+    let left = input.schedule.first_attempts.saturating_sub(input.attempts_made);
     if left == 0 {
-        return Ok(Phase::Failing);
+        return Ok(Phase::Failing(asked));
     }
-    if input.attempts_made > 0 {
-        let asked = Duration::from_secs(input.retry_after_seconds.unwrap_or(0));
-        let wait = Duration::from_secs(schedule.first_seconds);
-        sleep(ctx, wait.max(asked.min(LONGEST_RETRY_AFTER))).await?;
+    if input.attempts_made > 0
+        && let Some(wait) = input.schedule.next(input.delivery_id, input.attempts_made, asked)
+    {
+        sleep(ctx, wait).await?;
     }
-    attempt(ctx, delivery, attempts(schedule, input.attempts_made, left)).await
+    attempt(ctx, delivery, attempts(left)).await
 }
 
 async fn attempt(
@@ -88,10 +92,12 @@ async fn attempt(
         Ok(()) => Ok(Phase::Delivered),
         Err(error @ ActivityExecutionError::Cancelled(_)) => Err(error.into()),
         Err(error) => match error.reason() {
-            Some(IncomingError::Application(f)) if f.type_name() == Some(WEBHOOK_DISABLED) => {
-                Ok(Phase::Disabled)
-            }
-            _ => Ok(Phase::Failing),
+            Some(IncomingError::Application(failure)) => match failure.type_name() {
+                Some(WEBHOOK_DISABLED | DELIVERY_RELEASED) => Ok(Phase::Over),
+                // What it asked for before the last attempt of the first phase is heard there.
+                _ => Ok(Phase::Failing(failure.details().ok().flatten().map(Duration::from_secs))),
+            },
+            _ => Ok(Phase::Failing(None)),
         },
     }
 }
@@ -103,13 +109,13 @@ async fn sleep(ctx: &Context, wait: Duration) -> Result<(), WorkflowTermination>
     }
 }
 
-fn attempts(schedule: &DeliverySchedule, made: u32, left: u32) -> ActivityOptions {
-    let first = Duration::from_secs(schedule.first_seconds.max(1));
+/// The activity says after each failure how long to wait; what is here is for trouble of our own.
+fn attempts(left: u32) -> ActivityOptions {
     let retry = RetryPolicy::builder()
-        .initial_interval(first * 2_u32.saturating_pow(made.min(10)))
+        .initial_interval(Duration::from_secs(5))
         .backoff_coefficient(2.0)
         .maximum_attempts(left)
-        .non_retryable_error_types([WEBHOOK_DISABLED])
+        .non_retryable_error_types([WEBHOOK_DISABLED, DELIVERY_RELEASED])
         .build();
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_LIMIT).retry_policy(retry).build()
 }
@@ -118,7 +124,7 @@ fn attempts(schedule: &DeliverySchedule, made: u32, left: u32) -> ActivityOption
 fn single_attempt() -> ActivityOptions {
     let retry = RetryPolicy::builder()
         .maximum_interval(Duration::from_secs(60))
-        .non_retryable_error_types([WEBHOOK_DISABLED, DELIVERY_FAILED])
+        .non_retryable_error_types([WEBHOOK_DISABLED, DELIVERY_RELEASED, DELIVERY_FAILED])
         .build();
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_LIMIT).retry_policy(retry).build()
 }

@@ -1,6 +1,8 @@
 //! Webhooks to customers: first attempts within the call, `WebhookDelivery` for the rest.
 #![expect(missing_docs, reason = "the markers that activity_definitions makes have none")]
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
 
@@ -54,6 +56,42 @@ impl Default for DeliverySchedule {
     }
 }
 
+/// Waits are prolonged by up to a fifth, so that what failed together does not come back together.
+const JITTER_STEPS: u32 = 64;
+/// An endpoint cannot park its deliveries for a year.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+impl DeliverySchedule {
+    /// An endpoint's own schedule: waits in seconds, one attempt after each.
+    pub fn of_waits(waits: Vec<u64>) -> Self {
+        Self { first_seconds: 0, first_attempts: 1, tail_seconds: waits }
+    }
+
+    /// The wait after this many attempts, from 1; nothing where that was the last.
+    pub fn wait_after(&self, attempts: u32) -> Option<Duration> {
+        let seconds = match attempts.checked_sub(self.first_attempts) {
+            None => self.first_seconds.saturating_mul(1 << attempts.saturating_sub(1).min(20)),
+            Some(index) => *self.tail_seconds.get(usize::try_from(index).ok()?)?,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// When to try again: at least as late as the endpoint asked, within an hour, and each delivery a
+    /// little later than the schedule says, always by the same.
+    pub fn next(
+        &self,
+        delivery: DeliveryId,
+        attempts: u32,
+        retry_after: Option<Duration>,
+    ) -> Option<Duration> {
+        let wait = self.wait_after(attempts)?;
+        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let steps = u32::from(delivery.0.as_bytes()[15]).wrapping_add(attempts * 7) % JITTER_STEPS;
+        let wait = wait.max(asked);
+        Some(wait + wait / 5 * steps / JITTER_STEPS)
+    }
+}
+
 /// Result of `WebhookDelivery`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveredWebhook {
@@ -90,6 +128,9 @@ pub struct Undelivered {
     /// `Retry-After` of the answer, in seconds.
     #[serde(default)]
     pub retry_after_seconds: Option<u64>,
+    /// The endpoint's own schedule, where it has one.
+    #[serde(default)]
+    pub schedule: DeliverySchedule,
 }
 
 /// Input of `webhooks.attempt` and `webhooks.give_up`.
@@ -126,3 +167,36 @@ impl Webhooks {
 }
 
 pub use self::webhooks::{Attempt, FirstAttempts as FirstAttemptsActivity, GiveUp};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(schedule: &DeliverySchedule) -> Vec<u64> {
+        (1..).map_while(|attempts| schedule.wait_after(attempts)).map(|w| w.as_secs()).collect()
+    }
+
+    #[test]
+    fn the_usual_schedule_is_seconds_and_then_hours() {
+        let usual = [5, 10, 20, 40, 300, 1800, 7200, 18_000, 36_000, 36_000];
+        assert_eq!(seconds(&DeliverySchedule::default()), usual);
+        assert_eq!(seconds(&DeliverySchedule::of_waits(vec![1, 60])), [1, 60]);
+        assert_eq!(seconds(&DeliverySchedule::of_waits(vec![])), []);
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_asked_for_within_an_hour_and_spread_by_a_fifth() {
+        let schedule = DeliverySchedule::default();
+        for id in 0..256 {
+            let id = DeliveryId(uuid::Uuid::from_u128(id));
+            let next = |attempts, asked| {
+                schedule.next(id, attempts, Some(Duration::from_secs(asked))).unwrap().as_secs_f64()
+            };
+            assert!((5.0..6.0).contains(&next(1, 0)), "{}", next(1, 0));
+            assert!((30.0..36.0).contains(&next(1, 30)), "{}", next(1, 30));
+            assert!((3600.0..4320.0).contains(&next(1, 1_000_000)));
+            assert!((36_000.0..43_200.0).contains(&next(10, 0)));
+            assert_eq!(schedule.next(id, 11, None), None);
+        }
+    }
+}

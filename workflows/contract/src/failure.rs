@@ -12,3 +12,6 @@ pub const UNKNOWN_OUTCOME: &str = "UnknownOutcome";
 pub const WEBHOOK_DISABLED: &str = "WebhookDisabledError";
 /// The endpoint answered, but not with 2xx, or not at all.
 pub const DELIVERY_FAILED: &str = "DeliveryFailed";
+/// The delivery waits in the queue again (its endpoint's circuit is open, a rate or an order holds it
+/// back): its workflow ends, and another begins when a further attempt from there has failed.
+pub const DELIVERY_RELEASED: &str = "DeliveryReleased";

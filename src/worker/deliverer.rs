@@ -1,0 +1,228 @@
+//! From the queue of deliveries to customers' endpoints: what is due, many at once, a fair share for each
+//! endpoint. What fails goes on in workflows.
+
+use std::{sync::Arc, time::Duration};
+
+use activities::{Made, WebhookActivities};
+use chrono::Utc;
+use contract::{
+    delivery::DeliverWebhook,
+    names::{WEBHOOK_DELIVERY_QUEUE, delivery_workflow_id},
+};
+use futures::{StreamExt, stream};
+use secrecy::SecretString;
+use store::{
+    Database, StoreError,
+    deliveries::{self, Capacity, Claimed, Due, Next},
+    signals::{self, Listener},
+};
+use temporalio_client::{Client, WorkflowStartOptions, errors::WorkflowStartError};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use workflows::WebhookDelivery;
+
+use super::Room;
+use crate::{config::Config, temporal};
+
+/// Attempts under way at once, at all endpoints; one takes at most 10 s and about 100 KB.
+const AT_ONCE: usize = 512;
+/// Claimed at once: what waits for the claim meanwhile is in the next.
+const MOST_CLAIMED: u32 = 128;
+/// Without a wake-up the queue is looked at this often.
+const POLL: Duration = Duration::from_millis(500);
+/// Where only a rate holds things back.
+const PACE: Duration = Duration::from_millis(20);
+/// Between two claims, so that a busy queue is taken by handfuls.
+const PAUSE: Duration = Duration::from_millis(2);
+/// A look that takes longer is given up: a connection may hang when Postgres fails over.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
+/// After a look that failed.
+const RETRY: Duration = Duration::from_secs(2);
+/// Deliveries whose workflow is missing are looked for this often, so many at once.
+const OVERDUE_POLL: Duration = Duration::from_secs(5);
+const OVERDUE_BATCH: i64 = 100;
+const OVERDUE_AT_ONCE: usize = 8;
+/// A start that takes longer has failed; the delivery is found overdue.
+const START_DEADLINE: Duration = Duration::from_secs(2);
+/// How often the age of the oldest delivery is measured.
+const MEASURE: Duration = Duration::from_secs(15);
+
+/// Takes deliveries from the queue to endpoints.
+#[derive(Clone)]
+pub(super) struct Deliverer {
+    db: Database,
+    url: SecretString,
+    client: Client,
+    webhooks: WebhookActivities,
+    woken: Arc<Notify>,
+}
+
+impl Deliverer {
+    pub(super) fn new(config: &Config, db: Database, client: Client, room: &Room) -> Self {
+        Self {
+            db,
+            url: config.database_url.clone(),
+            client,
+            webhooks: room.webhooks.clone(),
+            woken: Arc::default(),
+        }
+    }
+
+    /// Delivers until `stop` turns true; what is under way then is finished.
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let this = &self;
+        let beside = async {
+            tokio::join!(this.listen(), this.look_after_workflows(), this.measure());
+        };
+        let mut attempts = JoinSet::new();
+        tokio::select! {
+            () = beside => {}
+            () = this.deliver(&mut attempts) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+
+    async fn listen(&self) {
+        let mut listener = Listener::new(&self.url, signals::EVENTS, POLL);
+        loop {
+            listener.wait().await;
+            self.woken.notify_one();
+        }
+    }
+
+    async fn deliver(&self, attempts: &mut JoinSet<()>) {
+        loop {
+            while attempts.try_join_next().is_some() {}
+            let pause = match timeout(LOOK_TIMEOUT, self.look(attempts.len())).await {
+                Ok(Ok(due)) => {
+                    let pause = pause_after(&due);
+                    for delivery in due.claimed {
+                        self.spawn(attempts, delivery);
+                    }
+                    pause
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "deliveries wait for a later look");
+                    Some(RETRY)
+                }
+                Err(_) => {
+                    tracing::warn!("a look for deliveries took too long");
+                    Some(RETRY)
+                }
+            };
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => tokio::select! {
+                    () = self.woken.notified() => {}
+                    // Its endpoint may have room again.
+                    Some(_) = attempts.join_next() => {}
+                },
+            }
+        }
+    }
+
+    async fn look(&self, under_way: usize) -> Result<Due, StoreError> {
+        let room = u32::try_from(AT_ONCE.saturating_sub(under_way)).unwrap_or(0).min(MOST_CLAIMED);
+        if room == 0 {
+            return Ok(Due::default());
+        }
+        let capacity = Capacity { room, under_way: self.webhooks.gate.under_way() };
+        deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity).await
+    }
+
+    fn spawn(&self, attempts: &mut JoinSet<()>, delivery: Claimed) {
+        // Counted from now on, so that the next look knows of it.
+        let pass = self.webhooks.gate.enter(delivery.endpoint_id);
+        let this = self.clone();
+        attempts.spawn(async move {
+            let mut input = DeliverWebhook {
+                organization_id: delivery.organization_id,
+                delivery_id: delivery.id,
+                attempts_made: delivery.attempts + 1,
+                retry_after_seconds: None,
+                schedule: delivery.schedule.clone(),
+            };
+            match this.webhooks.attempt_claimed(delivery, pass).await {
+                Ok(Made { next: Next::Workflow(_), retry_after, .. }) => {
+                    input.retry_after_seconds = retry_after.map(|asked| asked.as_secs());
+                    this.start(input).await;
+                }
+                Ok(_) => {}
+                // Logged by it; the attempt is made again when its claim runs out.
+                Err(_) => {}
+            }
+        });
+    }
+
+    /// Starts a delivery's workflow. One that runs already is as good; one that does not start is found
+    /// overdue.
+    async fn start(&self, input: DeliverWebhook) {
+        let id = delivery_workflow_id(input.delivery_id);
+        let options = WorkflowStartOptions::new(WEBHOOK_DELIVERY_QUEUE, id)
+            .enable_eager_workflow_start(true)
+            .search_attributes(temporal::of_organization(input.organization_id))
+            .build();
+        let started = self.client.start_workflow(WebhookDelivery::run, input, options);
+        match timeout(START_DEADLINE, started).await {
+            Ok(Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. })) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a delivery's workflow is started later"),
+            Err(_) => tracing::warn!("a delivery's workflow is started later: no answer"),
+        }
+    }
+
+    /// Starts the workflows of deliveries that nobody is at work on.
+    async fn look_after_workflows(&self) {
+        loop {
+            let pause = match deliveries::claim_overdue(&self.db, OVERDUE_BATCH).await {
+                Ok(overdue) => {
+                    let is_full = overdue.len() >= usize::try_from(OVERDUE_BATCH).unwrap_or(0);
+                    stream::iter(overdue)
+                        .for_each_concurrent(OVERDUE_AT_ONCE, |overdue| {
+                            self.start(DeliverWebhook {
+                                organization_id: overdue.organization_id,
+                                delivery_id: overdue.id,
+                                attempts_made: overdue.attempts,
+                                retry_after_seconds: None,
+                                schedule: overdue.schedule,
+                            })
+                        })
+                        .await;
+                    if is_full { PACE } else { OVERDUE_POLL }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "deliveries without a workflow wait for a later look");
+                    OVERDUE_POLL
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Age of the oldest delivery that has not arrived, for whatever reason.
+    async fn measure(&self) {
+        loop {
+            match deliveries::backlog(&self.db).await {
+                Ok(backlog) => {
+                    let age = backlog.oldest.map(|oldest| (Utc::now() - oldest).num_milliseconds());
+                    let seconds = age.unwrap_or(0).max(0) as f64 / 1000.0;
+                    metrics::gauge!("postcall_webhook_oldest_undelivered_seconds").set(seconds);
+                }
+                Err(error) => tracing::debug!(%error, "the backlog of deliveries was not measured"),
+            }
+            sleep(MEASURE).await;
+        }
+    }
+}
+
+/// How long until the next look; nothing where a wake-up is waited for.
+fn pause_after(due: &Due) -> Option<Duration> {
+    match (due.claimed.is_empty(), due.is_paced) {
+        (false, _) => Some(PAUSE),
+        (true, true) => Some(PACE),
+        (true, false) => None,
+    }
+}

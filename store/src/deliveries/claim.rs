@@ -1,0 +1,184 @@
+//! Claims: a delivery is its claimer's for a while, and what an earlier one left is told.
+
+use std::collections::BTreeMap;
+
+use contract::{
+    calls::CallRef,
+    delivery::DeliverySchedule,
+    ids::{DeliveryId, EndpointId, OrganizationId},
+};
+use secrecy::SecretString;
+use sqlx::{postgres::types::PgInterval, query};
+use uuid::Uuid;
+
+use super::{Claimed, LEASE, count, place, schedule};
+use crate::{
+    Database, StoreError,
+    database::{Tx, commit},
+    error::During,
+    sealing::Sealer,
+};
+
+/// Attempts that a call's first step makes at once; an organization has rarely more endpoints.
+const MAX_FIRST_ATTEMPTS: usize = 100;
+
+/// What a call's first step finds.
+#[derive(Debug)]
+pub struct OfCall {
+    /// To be attempted by it.
+    pub claimed: Vec<Claimed>,
+    /// Whether others are the queue's to make, now.
+    pub left: bool,
+    /// Tried once before: the workflows of these may not have been started.
+    pub tried: Vec<(DeliveryId, DeliverySchedule)>,
+}
+
+/// Claims the first attempts at the deliveries of a call's final events, but for endpoints that are
+/// `busy` and those that the queue alone serves. With `again` what was given up is begun anew.
+pub async fn claim_of_call(
+    db: &Database,
+    sealer: &Sealer,
+    call: CallRef,
+    again: bool,
+    busy: &[EndpointId],
+) -> Result<OfCall, StoreError> {
+    const OPERATION: &str = "deliveries.claim_of_call";
+    let mut tx = db.tenant(call.organization_id).await?;
+    if again {
+        begin_anew(&mut tx, call).await?;
+    }
+    let rows = query!(
+        r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
+             d.attempts = 0 and d.event <> 'call.started' and w.circuit = 'closed'
+                 and w.rate_limit is null and w.ordering = 'none' as "inline!"
+         from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+         where d.call_id = $1 and d.state = 'pending' and d.attempting_since is null
+             and (d.owner = 'queue' or d.attempts = 1) and w.enabled and w.deleted_at is null
+         order by d.created_at, d.id
+         for update of d skip locked"#,
+        call.call_id.0,
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let (tried, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_tried);
+    let (mut ours, others): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| row.inline && !busy.contains(&EndpointId(row.webhook_id)));
+    let mut left: Vec<Uuid> = others.iter().map(|row| row.id).collect();
+    left.extend(ours.split_off(ours.len().min(MAX_FIRST_ATTEMPTS)).iter().map(|row| row.id));
+    if !left.is_empty() {
+        query!(
+            "update webhook_deliveries set next_attempt_at = least(next_attempt_at, now())
+             where id = any($1) and attempts = 0",
+            &left,
+        )
+        .execute(&mut *tx)
+        .await
+        .during(OPERATION)?;
+    }
+    let ours: Vec<Uuid> = ours.iter().map(|row| row.id).collect();
+    let claimed = take(&mut tx, sealer, &ours).await?;
+    commit(tx, OPERATION).await?;
+    let tried = tried.into_iter().map(|row| (DeliveryId(row.id), schedule(row.schedule)));
+    Ok(OfCall { claimed, left: !left.is_empty(), tried: tried.collect() })
+}
+
+/// Begins what was given up anew, where the endpoint takes it.
+async fn begin_anew(tx: &mut Tx, call: CallRef) -> Result<(), StoreError> {
+    query!(
+        "update webhook_deliveries d set state = 'pending', owner = 'queue', settled_at = null,
+             earlier_attempts = earlier_attempts + attempts, attempts = 0, attempting_since = null,
+             next_attempt_at = now() + interval '1 minute'
+         from webhooks w
+         where d.call_id = $1 and d.state in ('failed', 'disabled')
+           and w.id = d.webhook_id and w.enabled and w.deleted_at is null",
+        call.call_id.0,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.begin_anew")
+}
+
+/// Claims these, which the transaction holds. An earlier claim that nobody settled was an attempt:
+/// it may have arrived, and it counts.
+pub(super) async fn take(
+    tx: &mut Tx,
+    sealer: &Sealer,
+    ids: &[Uuid],
+) -> Result<Vec<Claimed>, StoreError> {
+    const OPERATION: &str = "deliveries.take";
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lease = PgInterval::try_from(LEASE).unwrap_or_default();
+    let rows = query!(
+        r#"with interrupted as (
+             insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
+                 event_id, payload, error, attempt_number, created_at)
+             select gen_random_uuid(), webhook_id, organization_id, id, event, event_id,
+                 body::jsonb, 'interrupted', earlier_attempts + attempts + 1, attempting_since
+             from webhook_deliveries where id = any($1) and attempting_since is not null
+         )
+         update webhook_deliveries d set attempting_since = now(), next_attempt_at = now() + $2,
+             attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
+         from webhooks w
+         where d.id = any($1) and w.id = d.webhook_id
+         returning d.id, d.organization_id, d.webhook_id, d.event_id, d.event as "event!", d.body,
+             d.attempts, d.earlier_attempts, d.attempting_since as "since!", w.url, w.secret,
+             case when w.previous_secret_ends_at > now() then w.previous_secret end
+                 as previous_secret,
+             w.headers, w.schedule"#,
+        ids,
+        lease,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during(OPERATION)?;
+    let claimed = rows.into_iter().map(|row| {
+        let organization = OrganizationId(row.organization_id);
+        let opened = open(sealer, organization, &row.secret, &row.previous_secret, &row.headers);
+        // Not sent then, and logged as unsigned: another delivery must not wait for this one's key.
+        let (secrets, headers) = opened.unwrap_or_else(|error| {
+            tracing::error!(%error, endpoint = %row.webhook_id, "an endpoint's secret does not open");
+            (Vec::new(), Vec::new())
+        });
+        Claimed {
+            organization_id: organization,
+            id: DeliveryId(row.id),
+            endpoint_id: EndpointId(row.webhook_id),
+            event_id: row.event_id,
+            event_type: row.event,
+            url: row.url,
+            body: row.body,
+            secrets,
+            headers,
+            schedule: schedule(row.schedule),
+            attempts: count(row.attempts),
+            earlier_attempts: count(row.earlier_attempts),
+            since: row.since,
+        }
+    });
+    Ok(claimed.collect())
+}
+
+type Opened = (Vec<SecretString>, Vec<(String, SecretString)>);
+
+fn open(
+    sealer: &Sealer,
+    organization: OrganizationId,
+    secret: &[u8],
+    previous: &Option<Vec<u8>>,
+    headers: &Option<Vec<u8>>,
+) -> Result<Opened, StoreError> {
+    let mut secrets = vec![sealer.open_text(place(organization, "secret"), secret)?];
+    if let Some(previous) = previous {
+        secrets.push(sealer.open_text(place(organization, "previous_secret"), previous)?);
+    }
+    let Some(sealed) = headers else { return Ok((secrets, Vec::new())) };
+    let plain = sealer.open(place(organization, "headers"), sealed)?;
+    let headers: BTreeMap<String, String> = serde_json::from_slice(&plain).map_err(|_| {
+        StoreError::new("deliveries.open", crate::error::Problem::Sealed("not headers"))
+    })?;
+    Ok((secrets, headers.into_iter().map(|(name, value)| (name, value.into())).collect()))
+}

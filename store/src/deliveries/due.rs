@@ -1,0 +1,267 @@
+//! The queue: what is due, a fair share for every endpoint.
+
+use std::collections::HashMap;
+
+use contract::ids::EndpointId;
+use sqlx::{postgres::types::PgInterval, query};
+use uuid::Uuid;
+
+use super::{Claimed, LEASE, claim::take};
+use crate::{
+    Database, StoreError,
+    database::{Tx, commit},
+    error::During,
+    sealing::Sealer,
+};
+
+/// Attempts at one endpoint at once, by one process.
+const AT_ONCE: u32 = 32;
+/// And where the last one failed: a hung endpoint holds few of our places.
+const AT_ONCE_FAILING: u32 = 4;
+/// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
+const SHARE: u32 = 16;
+/// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
+/// up for so much.
+const LATE: f64 = 0.05;
+
+/// What the process can take.
+#[derive(Debug, Clone, Default)]
+pub struct Capacity {
+    /// Deliveries in all.
+    pub room: u32,
+    /// Attempts under way, by endpoint.
+    pub under_way: HashMap<EndpointId, u32>,
+}
+
+impl Capacity {
+    /// Whether no further attempt may be made at an endpoint with so many under way.
+    pub const fn is_full(under_way: u32) -> bool {
+        under_way >= AT_ONCE
+    }
+
+    const fn most(is_failing: bool) -> u32 {
+        if is_failing { AT_ONCE_FAILING } else { AT_ONCE }
+    }
+
+    fn share(&self, endpoint: Uuid, is_failing: bool) -> u32 {
+        let under_way = self.under_way.get(&EndpointId(endpoint)).copied().unwrap_or(0);
+        Self::most(is_failing).saturating_sub(under_way).min(SHARE)
+    }
+}
+
+/// What was due.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// The caller's to attempt.
+    pub claimed: Vec<Claimed>,
+    /// Whether more is held back by a rate only, and due within moments.
+    pub is_paced: bool,
+}
+
+/// An endpoint with something due, and how much of it may leave.
+struct Share {
+    endpoint: Uuid,
+    room: u32,
+    is_ordered: bool,
+    rate: Option<i32>,
+}
+
+/// Claims what is due, oldest first within an endpoint.
+pub async fn claim_due(
+    db: &Database,
+    sealer: &Sealer,
+    capacity: &Capacity,
+) -> Result<Due, StoreError> {
+    const OPERATION: &str = "deliveries.claim_due";
+    let mut tx = db.dispatch().await?;
+    let (shares, is_paced) = shares(&mut tx, capacity).await?;
+    if shares.is_empty() {
+        commit(tx, OPERATION).await?;
+        return Ok(Due { claimed: Vec::new(), is_paced });
+    }
+    let ids = pick(&mut tx, &shares, capacity.room).await?;
+    let claimed = take(&mut tx, sealer, &ids).await?;
+    pace(&mut tx, &shares, &claimed).await?;
+    commit(tx, OPERATION).await?;
+    Ok(Due { claimed, is_paced })
+}
+
+/// Who may get how much now. Walks from endpoint to endpoint, whatever the length of their queues.
+async fn shares(tx: &mut Tx, capacity: &Capacity) -> Result<(Vec<Share>, bool), StoreError> {
+    let rows = query!(
+        r#"with recursive waiting (webhook_id) as (
+             (select webhook_id from webhook_deliveries
+              where state = 'pending' and owner = 'queue' order by webhook_id limit 1)
+             union all
+             select (select d.webhook_id from webhook_deliveries d
+                     where d.state = 'pending' and d.owner = 'queue'
+                       and d.webhook_id > waiting.webhook_id order by d.webhook_id limit 1)
+             from waiting where waiting.webhook_id is not null
+         )
+         select w.id, w.circuit <> 'closed' as "is_probed!", w.rate_limit, w.retry_count,
+             w.ordering = 'call' as "is_ordered!",
+             w.enabled and w.deleted_at is null as "is_live!",
+             coalesce(w.paced_until > now(), false) as "is_paced!"
+         from waiting join webhooks w on w.id = waiting.webhook_id
+         where (w.circuit = 'closed' or w.circuit_probe_at <= now())
+           and exists (select from webhook_deliveries d
+                       where d.webhook_id = w.id and d.state = 'pending' and d.owner = 'queue'
+                         and d.next_attempt_at <= now())"#,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.shares")?;
+    let (mut shares, mut probed, mut over) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_paced = false;
+    for row in rows {
+        let paced = row.rate_limit.is_some() && row.is_paced;
+        is_paced |= row.rate_limit.is_some();
+        match capacity.share(row.id, row.retry_count > 0) {
+            _ if !row.is_live => over.push(row.id),
+            0 => {}
+            _ if paced => {}
+            _ if row.is_probed => probed.push((row.id, row.is_ordered, row.rate_limit)),
+            room => shares.push(Share {
+                endpoint: row.id,
+                room,
+                is_ordered: row.is_ordered,
+                rate: row.rate_limit,
+            }),
+        }
+    }
+    end_all(tx, &over).await?;
+    shares.extend(probes(tx, probed).await?);
+    limit_by_rates(tx, &mut shares).await?;
+    Ok((shares, is_paced))
+}
+
+/// An event may have been written while its endpoint was being disabled.
+async fn end_all(tx: &mut Tx, endpoints: &[Uuid]) -> Result<(), StoreError> {
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "update webhook_deliveries set state = 'disabled', settled_at = now(),
+             attempting_since = null
+         where webhook_id = any($1) and state = 'pending'",
+        endpoints,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.end_all")
+}
+
+/// Whoever gets the probe of an open circuit has it alone until it is settled, or its lease is over.
+async fn probes(
+    tx: &mut Tx,
+    probed: Vec<(Uuid, bool, Option<i32>)>,
+) -> Result<Vec<Share>, StoreError> {
+    if probed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = probed.iter().map(|(id, ..)| *id).collect();
+    let ours = query!(
+        "update webhooks w set circuit = 'half-open', circuit_probe_at = now() + $2
+         from (select id from webhooks where id = any($1) and circuit <> 'closed'
+                 and circuit_probe_at <= now() order by id for update skip locked) due
+         where w.id = due.id returning w.id",
+        &ids,
+        PgInterval::try_from(LEASE).unwrap_or_default(),
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.probes")?;
+    let ours: Vec<Uuid> = ours.into_iter().map(|row| row.id).collect();
+    let probed = probed.into_iter().filter(|(id, ..)| ours.contains(id));
+    let share = |(endpoint, is_ordered, rate)| Share { endpoint, room: 1, is_ordered, rate };
+    Ok(probed.map(share).collect())
+}
+
+/// How many may leave by now of what has a rate; who is being served by another process waits.
+async fn limit_by_rates(tx: &mut Tx, shares: &mut Vec<Share>) -> Result<(), StoreError> {
+    let rated: Vec<Uuid> =
+        shares.iter().filter(|share| share.rate.is_some()).map(|share| share.endpoint).collect();
+    if rated.is_empty() {
+        return Ok(());
+    }
+    let rows = query!(
+        r#"select id, (1 + floor(rate_limit * extract(epoch from
+                 now() - greatest(coalesce(paced_until, '-infinity'), now() - make_interval(secs => $2)))))::int
+                 as "allowed!"
+         from webhooks where id = any($1) and (paced_until is null or paced_until <= now())
+         order by id for update skip locked"#,
+        &rated,
+        LATE,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.limit_by_rates")?;
+    let allowed: HashMap<Uuid, u32> =
+        rows.iter().map(|row| (row.id, super::count(row.allowed))).collect();
+    for share in shares.iter_mut().filter(|share| share.rate.is_some()) {
+        share.room = share.room.min(allowed.get(&share.endpoint).copied().unwrap_or(0));
+    }
+    shares.retain(|share| share.room > 0);
+    Ok(())
+}
+
+/// Within a call of an ordered endpoint, only what no earlier event still waits before.
+async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Uuid>, StoreError> {
+    let endpoints: Vec<Uuid> = shares.iter().map(|share| share.endpoint).collect();
+    let rooms: Vec<i64> = shares.iter().map(|share| i64::from(share.room)).collect();
+    let ordered: Vec<bool> = shares.iter().map(|share| share.is_ordered).collect();
+    let rows = query!(
+        r#"select d.id as "id!"
+         from unnest($1::uuid[], $2::bigint[], $3::bool[]) as share (webhook_id, room, is_ordered)
+         cross join lateral (
+             select q.id, q.next_attempt_at from webhook_deliveries q
+             where q.webhook_id = share.webhook_id and q.state = 'pending' and q.owner = 'queue'
+               and q.next_attempt_at <= now()
+               and not (share.is_ordered and q.call_id is not null and exists (
+                   select from webhook_deliveries e
+                   where e.call_id = q.call_id and e.webhook_id = q.webhook_id
+                     and e.state = 'pending' and e.event_id < q.event_id))
+             order by q.next_attempt_at, q.id limit share.room
+             for update skip locked
+         ) d
+         order by d.next_attempt_at limit $4"#,
+        &endpoints,
+        &rooms,
+        &ordered,
+        i64::from(room),
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.pick")?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Moves the time of the next one on by what leaves now, and tells of what a rate has held back.
+async fn pace(tx: &mut Tx, shares: &[Share], claimed: &[Claimed]) -> Result<(), StoreError> {
+    let leaving = |share: &Share| {
+        let leaving =
+            claimed.iter().filter(|claimed| claimed.endpoint_id.0 == share.endpoint).count();
+        share.rate.map(|rate| leaving as f64 / f64::from(rate.max(1)))
+    };
+    let (endpoints, seconds): (Vec<Uuid>, Vec<f64>) = shares
+        .iter()
+        .filter_map(|share| Some((share.endpoint, leaving(share)?)))
+        .filter(|(_, seconds)| *seconds > 0.0)
+        .unzip();
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "update webhooks w set paced_until = make_interval(secs => took.seconds)
+             + greatest(coalesce(w.paced_until, '-infinity'), now() - make_interval(secs => $3))
+         from unnest($1::uuid[], $2::float8[]) as took (id, seconds) where w.id = took.id",
+        &endpoints,
+        &seconds,
+        LATE,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.pace")
+}

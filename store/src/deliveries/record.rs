@@ -1,0 +1,73 @@
+//! Attempts are written down many at a time: what ends while one commit is under way goes into the next.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::settle::{Attempted, Next, settle};
+use crate::{Database, StoreError};
+
+/// Attempts that wait to be written; as many as are ever under way.
+const QUEUE: usize = 1024;
+/// Most in one commit.
+const GROUP: usize = 200;
+
+type Job = (Attempted, oneshot::Sender<Result<Next, NotRecorded>>);
+
+/// An attempt that was made and is not in the log: its claim runs out, and it is made again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct NotRecorded(String);
+
+/// Writes attempts down.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Recorder {
+    /// Starts the task that writes. It ends when the last clone is dropped.
+    pub fn start(db: &Database) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(write(db.clone(), jobs));
+        Self { queue }
+    }
+
+    /// Writes an attempt down, and says how its delivery goes on.
+    ///
+    /// # Errors
+    /// When Postgres does not take it.
+    pub async fn record(&self, attempt: Attempted) -> Result<Next, NotRecorded> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || NotRecorded("the recorder has ended".to_owned());
+        self.queue.send((attempt, reply)).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while jobs.recv_many(&mut group, GROUP).await > 0 {
+        let (attempts, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        match settle(&db, &attempts).await {
+            Ok(next) => replies.into_iter().zip(next).for_each(|(reply, next)| {
+                drop(reply.send(Ok(next)));
+            }),
+            // One that Postgres never takes must not take the others with it.
+            Err(_) if attempts.len() > 1 => {
+                for (attempt, reply) in attempts.into_iter().zip(replies) {
+                    drop(reply.send(alone(&db, attempt).await));
+                }
+            }
+            Err(error) => replies.into_iter().for_each(|reply| {
+                drop(reply.send(Err(NotRecorded(error.operation_failed()))));
+            }),
+        }
+    }
+}
+
+async fn alone(db: &Database, attempt: Attempted) -> Result<Next, NotRecorded> {
+    let settled: Result<Vec<Next>, StoreError> = settle(db, &[attempt]).await;
+    match settled {
+        Ok(next) => Ok(next.first().copied().unwrap_or(Next::Lost)),
+        Err(error) => Err(NotRecorded(error.operation_failed())),
+    }
+}

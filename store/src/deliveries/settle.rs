@@ -1,0 +1,404 @@
+//! What came of attempts: their log, the deliveries, the endpoints, in one transaction for many.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use contract::ids::{EndpointId, OrganizationId};
+use serde_json::{Value, json};
+use sqlx::{postgres::types::PgInterval, query};
+use uuid::Uuid;
+
+use super::{
+    Claimed, WORKFLOW_GRACE,
+    health::{Circuit, Found, Health, Notice},
+};
+use crate::{
+    Database, StoreError,
+    database::{Tx, commit},
+    error::During,
+    events,
+};
+
+/// An attempt that was made.
+#[derive(Debug, Clone)]
+pub struct Attempted {
+    /// At what.
+    pub delivery: Claimed,
+    /// HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// Class of the failure (dns, connect, tls, timeout, status, ...); none where it arrived.
+    pub error: Option<&'static str>,
+    /// Headers as sent; secret ones masked.
+    pub request_headers: Vec<(String, String)>,
+    /// Headers as received.
+    pub response_headers: Vec<(String, String)>,
+    /// The first 8 KiB of the answer.
+    pub response_body: String,
+    /// From request to answer.
+    pub latency: Duration,
+    /// The endpoint said that it will never come back (410).
+    pub gone: bool,
+    /// How long the endpoint asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Attempted {
+    fn attempts(&self) -> u32 {
+        self.delivery.attempts + 1
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let delivery = &self.delivery;
+        delivery.schedule.next(delivery.id, self.attempts(), self.retry_after)
+    }
+}
+
+/// How a delivery goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It arrived.
+    Delivered,
+    /// Its endpoint takes nothing any more.
+    Disabled,
+    /// That was the last attempt.
+    GivenUp,
+    /// The queue attempts it again.
+    Queue,
+    /// Its workflow attempts it again, after this wait.
+    Workflow(Duration),
+    /// Another has claimed it meanwhile, or it was ended.
+    Lost,
+}
+
+/// An endpoint of the group.
+struct Endpoint {
+    organization: OrganizationId,
+    before: Health,
+    enabled: bool,
+    is_rated: bool,
+    after: Health,
+    notice: Option<Notice>,
+    gone: bool,
+    last: (Option<i32>, Option<&'static str>),
+}
+
+/// Writes down attempts and says how each delivery goes on.
+pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Next>, StoreError> {
+    const OPERATION: &str = "deliveries.settle";
+    let mut tx = db.dispatch().await?;
+    let now = Utc::now();
+    let endpoints = judge(&mut tx, group, now).await?;
+    log(&mut tx, group, now).await?;
+    let planned: Vec<Next> = group.iter().map(|attempt| plan(attempt, &endpoints)).collect();
+    let moved = move_on(&mut tx, group, &planned).await?;
+    update(&mut tx, &endpoints, now).await?;
+    for (id, endpoint) in &endpoints {
+        tell(&mut tx, *id, endpoint, now).await?;
+    }
+    commit(tx, OPERATION).await?;
+    let next = group.iter().zip(planned);
+    Ok(next
+        .map(|(a, next)| if moved.contains(&a.delivery.id.0) { next } else { Next::Lost })
+        .collect())
+}
+
+/// Locks the endpoints, always in the same order, and finds out how they do after this.
+async fn judge(
+    tx: &mut Tx,
+    group: &[Attempted],
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<EndpointId, Endpoint>, StoreError> {
+    let mut found: HashMap<Uuid, Found> = HashMap::new();
+    for attempt in group {
+        let found = found.entry(attempt.delivery.endpoint_id.0).or_default();
+        *found = match attempt.error {
+            None => Found { success: true, failures: 0 },
+            Some(_) => Found { failures: found.failures + 1, ..*found },
+        };
+    }
+    let ids: Vec<Uuid> = found.keys().copied().collect();
+    let rows = query!(
+        "select id, organization_id, enabled, rate_limit, retry_count, circuit, circuit_probe_at,
+             circuit_trips, failing_since, failing_clock_at, failing_warned
+         from webhooks where id = any($1) order by id for update",
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.judge")?;
+    let judged = rows.into_iter().map(|row| {
+        let before = Health {
+            failures: row.retry_count,
+            circuit: Circuit::read(&row.circuit, row.circuit_probe_at),
+            trips: row.circuit_trips,
+            failing_since: row.failing_since,
+            clock_since: row.failing_clock_at,
+            warned: row.failing_warned,
+        };
+        let of_it = || group.iter().filter(|attempt| attempt.delivery.endpoint_id.0 == row.id);
+        let (after, notice) = before.after(found[&row.id], now);
+        let last = of_it().last().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
+        let endpoint = Endpoint {
+            organization: OrganizationId(row.organization_id),
+            before,
+            enabled: row.enabled,
+            is_rated: row.rate_limit.is_some(),
+            after,
+            notice,
+            gone: of_it().any(|attempt| attempt.gone),
+            last,
+        };
+        (EndpointId(row.id), endpoint)
+    });
+    Ok(judged.collect())
+}
+
+impl Endpoint {
+    /// Why it takes nothing any more, where this is the end of it.
+    fn disabled(&self) -> Option<&'static str> {
+        match self.notice {
+            _ if !self.enabled => None,
+            _ if self.gone => Some("gone"),
+            Some(Notice::Disabled) => Some("failing"),
+            _ => None,
+        }
+    }
+}
+
+fn plan(attempt: &Attempted, endpoints: &BTreeMap<EndpointId, Endpoint>) -> Next {
+    if attempt.error.is_none() {
+        return Next::Delivered;
+    }
+    let Some(endpoint) = endpoints.get(&attempt.delivery.endpoint_id) else {
+        return Next::Disabled;
+    };
+    if endpoint.disabled().is_some() || !endpoint.enabled {
+        return Next::Disabled;
+    }
+    match attempt.wait() {
+        None => Next::GivenUp,
+        Some(_) if endpoint.is_rated || endpoint.after.circuit != Circuit::Closed => Next::Queue,
+        Some(wait) => Next::Workflow(wait),
+    }
+}
+
+async fn log(tx: &mut Tx, group: &[Attempted], now: DateTime<Utc>) -> Result<(), StoreError> {
+    let of = |field: fn(&Attempted) -> Uuid| group.iter().map(field).collect::<Vec<Uuid>>();
+    let number = |value: u128| i32::try_from(value).unwrap_or(i32::MAX);
+    let began: Vec<DateTime<Utc>> = group.iter().map(|a| now - a.latency).collect();
+    let events: Vec<&str> = group.iter().map(|a| a.delivery.event_type.as_str()).collect();
+    let payloads: Vec<&str> = group.iter().map(|a| a.delivery.body.as_str()).collect();
+    let statuses: Vec<Option<i32>> = group.iter().map(|a| a.status.map(i32::from)).collect();
+    let bodies: Vec<&str> = group.iter().map(|a| a.response_body.as_str()).collect();
+    let errors: Vec<Option<&str>> = group.iter().map(|a| a.error).collect();
+    let numbers: Vec<i32> = group
+        .iter()
+        .map(|a| number(u128::from(a.delivery.earlier_attempts + a.attempts())))
+        .collect();
+    let latencies: Vec<i32> = group.iter().map(|a| number(a.latency.as_millis())).collect();
+    let sent: Vec<Value> = group.iter().map(|a| headers(&a.request_headers)).collect();
+    let received: Vec<Value> = group.iter().map(|a| headers(&a.response_headers)).collect();
+    query!(
+        "insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
+             payload, status_code, response_body, error, attempt_number, latency_ms,
+             request_headers, response_headers, created_at, delivered_at)
+         select gen_random_uuid(), a.webhook_id, a.organization_id, a.delivery_id, a.event,
+             a.event_id, a.payload::jsonb, a.status, a.response_body, a.error, a.number,
+             a.latency, a.sent, a.received, a.began, case when a.error is null then $15::timestamptz end
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
+             $7::int[], $8::text[], $9::text[], $10::int[], $11::int[], $12::jsonb[],
+             $13::jsonb[], $14::timestamptz[])
+             as a (webhook_id, organization_id, delivery_id, event, event_id, payload, status,
+                 response_body, error, number, latency, sent, received, began)",
+        &of(|a| a.delivery.endpoint_id.0),
+        &of(|a| a.delivery.organization_id.0),
+        &of(|a| a.delivery.id.0),
+        &events as &[&str],
+        &of(|a| a.delivery.event_id),
+        &payloads as &[&str],
+        &statuses as &[Option<i32>],
+        &bodies as &[&str],
+        &errors as &[Option<&str>],
+        &numbers,
+        &latencies,
+        &sent,
+        &received,
+        &began,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.log")
+}
+
+/// An object; a name that is there twice has a list.
+fn headers(headers: &[(String, String)]) -> Value {
+    let mut object = serde_json::Map::new();
+    for (name, value) in headers {
+        match object.get_mut(name) {
+            None => drop(object.insert(name.clone(), json!(value))),
+            Some(Value::Array(values)) => values.push(json!(value)),
+            Some(first) => *first = json!([first.take(), value]),
+        }
+    }
+    Value::Object(object)
+}
+
+/// Moves the deliveries on; gives those that were still this claim's. What has arrived has arrived, also
+/// where the claim was over.
+async fn move_on(
+    tx: &mut Tx,
+    group: &[Attempted],
+    planned: &[Next],
+) -> Result<Vec<Uuid>, StoreError> {
+    let ids: Vec<Uuid> = group.iter().map(|attempt| attempt.delivery.id.0).collect();
+    let claims: Vec<DateTime<Utc>> = group.iter().map(|attempt| attempt.delivery.since).collect();
+    let states: Vec<&str> = planned
+        .iter()
+        .map(|next| match next {
+            Next::Delivered => "delivered",
+            Next::Disabled => "disabled",
+            Next::GivenUp => "failed",
+            Next::Queue | Next::Workflow(_) | Next::Lost => "pending",
+        })
+        .collect();
+    let owners: Vec<&str> = planned
+        .iter()
+        .map(|next| if matches!(next, Next::Workflow(_)) { "workflow" } else { "queue" })
+        .collect();
+    let waits: Vec<PgInterval> = group
+        .iter()
+        .zip(planned)
+        .map(|(attempt, next)| match next {
+            Next::Workflow(wait) => *wait + WORKFLOW_GRACE,
+            _ => attempt.wait().unwrap_or_default(),
+        })
+        // Whole milliseconds, and no wait is above days.
+        .map(|wait| PgInterval {
+            months: 0,
+            days: 0,
+            microseconds: i64::try_from(wait.as_millis()).unwrap_or(0).saturating_mul(1000),
+        })
+        .collect();
+    let moved = query!(
+        "update webhook_deliveries d set attempts = d.attempts + 1, attempting_since = null,
+             state = a.state, owner = a.owner, next_attempt_at = now() + a.wait,
+             settled_at = case when a.state <> 'pending' then now() end
+         from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::interval[])
+             as a (id, since, state, owner, wait)
+         where d.id = a.id and (d.attempting_since = a.since or a.state = 'delivered')
+             and d.state = 'pending'
+         returning d.id",
+        &ids,
+        &claims,
+        &states as &[&str],
+        &owners as &[&str],
+        &waits,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.move_on")?;
+    Ok(moved.into_iter().map(|row| row.id).collect())
+}
+
+async fn update(
+    tx: &mut Tx,
+    endpoints: &BTreeMap<EndpointId, Endpoint>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let of = |field: fn(&Endpoint) -> Option<DateTime<Utc>>| {
+        endpoints.values().map(field).collect::<Vec<_>>()
+    };
+    let ids: Vec<Uuid> = endpoints.keys().map(|id| id.0).collect();
+    let statuses: Vec<Option<i32>> = endpoints.values().map(|e| e.last.0).collect();
+    let errors: Vec<Option<&str>> = endpoints.values().map(|e| e.last.1).collect();
+    let failures: Vec<i32> = endpoints.values().map(|e| e.after.failures).collect();
+    let circuits: Vec<&str> = endpoints.values().map(|e| e.after.circuit.as_str()).collect();
+    let trips: Vec<i32> = endpoints.values().map(|e| e.after.trips).collect();
+    let warned: Vec<i16> = endpoints.values().map(|e| e.after.warned).collect();
+    let reasons: Vec<Option<&str>> = endpoints.values().map(Endpoint::disabled).collect();
+    query!(
+        "update webhooks w set last_triggered_at = $12::timestamptz, last_status = e.status,
+             last_error = e.error, retry_count = e.failures, circuit = e.circuit,
+             circuit_probe_at = e.probe_at, circuit_trips = e.trips,
+             failing_since = e.failing_since, failing_clock_at = e.clock_since,
+             failing_warned = e.warned, enabled = w.enabled and e.reason is null,
+             disabled_reason = coalesce(e.reason, w.disabled_reason),
+             disabled_at = case when e.reason is null then w.disabled_at else $12::timestamptz end
+         from unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::text[],
+             $6::timestamptz[], $7::int[], $8::timestamptz[], $9::timestamptz[], $10::smallint[],
+             $11::text[])
+             as e (id, status, error, failures, circuit, probe_at, trips, failing_since,
+                 clock_since, warned, reason)
+         where w.id = e.id",
+        &ids,
+        &statuses as &[Option<i32>],
+        &errors as &[Option<&str>],
+        &failures,
+        &circuits as &[&str],
+        &of(|e| e.after.circuit.probe_at()) as &[Option<DateTime<Utc>>],
+        &trips,
+        &of(|e| e.after.failing_since) as &[Option<DateTime<Utc>>],
+        &of(|e| e.after.clock_since) as &[Option<DateTime<Utc>>],
+        &warned,
+        &reasons as &[Option<&str>],
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.update")
+}
+
+/// Tells the endpoint's owners by events of their own; what waits for a disabled one has ended.
+async fn tell(
+    tx: &mut Tx,
+    id: EndpointId,
+    endpoint: &Endpoint,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let since = endpoint.before.failing_since.or(endpoint.after.failing_since);
+    if let Some(reason) = endpoint.disabled() {
+        query!(
+            "update webhook_deliveries set state = 'disabled', settled_at = now(),
+                 attempting_since = null
+             where webhook_id = $1 and state = 'pending'",
+            id.0,
+        )
+        .execute(&mut **tx)
+        .await
+        .during("deliveries.tell")?;
+        let told = json!({ "id": id, "reason": reason, "failing_since": since });
+        return emit(tx, endpoint, events::ENDPOINT_DISABLED, id, now, told).await;
+    }
+    match endpoint.notice {
+        Some(Notice::Failing(percent)) => {
+            let told = json!({ "id": id, "percent": percent, "failing_since": since });
+            emit(tx, endpoint, events::ENDPOINT_FAILING, id, now, told).await
+        }
+        Some(Notice::Recovered) => {
+            let told = json!({ "id": id, "failing_since": since });
+            emit(tx, endpoint, events::ENDPOINT_RECOVERED, id, now, told).await
+        }
+        Some(Notice::Disabled) | None => Ok(()),
+    }
+}
+
+async fn emit(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    event_type: &'static str,
+    id: EndpointId,
+    now: DateTime<Utc>,
+    told: Value,
+) -> Result<(), StoreError> {
+    // The change itself happens once: it is made under the lock of the endpoint's row.
+    let effect_key = format!("{event_type}/{id}/{}", now.timestamp_micros());
+    events::emit_organization(tx, endpoint.organization, event_type, &effect_key, told)
+        .await
+        .map(drop)
+}
