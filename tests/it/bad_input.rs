@@ -566,13 +566,13 @@ async fn values_of_wrong_types_end_as_calls_or_parked() {
     let parked = inbox.iter().filter(|(status, _)| status == "parked").count();
     eprintln!("{sent} sent, {} stored, {parked} parked, {:?}", inbox.len(), begun.elapsed());
     assert!(parked > 0 && parked * 5 < inbox.len(), "{parked} of {}", inbox.len());
-    let (mut shown, mut path) = (0, "/v1/calls?limit=100".to_owned());
+    let (mut shown, mut path) = (0, "/v1/calls?limit=100&from=2026-11-01T00:00:00Z".to_owned());
     loop {
         let (status, page) = world.get(&path).await;
         assert_eq!(status, 200, "{page}");
         shown += page["data"].as_array().unwrap().len();
         let Some(next) = page["next_cursor"].as_str() else { break };
-        path = format!("/v1/calls?limit=100&cursor={next}");
+        path = format!("/v1/calls?limit=100&from=2026-11-01T00:00:00Z&cursor={next}");
     }
     assert!(shown > 400, "{shown} calls can be shown");
 }

@@ -49,10 +49,12 @@ async fn the_call_is_found_by_its_provider_and_by_its_words() {
 
     let (status, page) = world.get(&format!("/v1/calls?provider_call_id={id}")).await;
     assert_eq!((status, page["data"].as_array().map(Vec::len)), (200, Some(1)));
-    let (status, found) = world.get("/v1/search/transcripts?q=table%20helicopter").await;
+    let (status, found) =
+        world.get("/v1/search/transcripts?q=table%20helicopter&from=2026-11-01T00:00:00Z").await;
     assert_eq!(status, 200, "{found}");
     assert_eq!(found["data"].as_array().map(Vec::len), Some(0), "both words must be there");
-    let (_, found) = world.get("/v1/search/transcripts?q=tables%20friday").await;
+    let (_, found) =
+        world.get("/v1/search/transcripts?q=tables%20friday&from=2026-11-01T00:00:00Z").await;
     assert_eq!(found["data"][0]["call_id"], json!(world.call_id(&id)), "stems count: {found}");
     let call = world.call_id(&id);
     let (status, transcript) = world.get(&format!("/v1/calls/{call}/transcript")).await;
@@ -119,7 +121,7 @@ async fn an_ended_call_waits_for_its_report_and_is_processed_without_one() {
     let call = world.closed(&id).await;
     assert_eq!(call["status"], "completed");
     assert_eq!(call["billed_minutes"], 3, "from the times of two events: {call}");
-    let (_, events) = world.get("/v1/calls?limit=1").await;
+    let (_, events) = world.get("/v1/calls?limit=1&from=2026-11-01T00:00:00Z").await;
     assert_eq!(events["data"].as_array().map(Vec::len), Some(1));
 
     // The late report brings the rest, and nothing twice.

@@ -95,7 +95,8 @@ async fn a_step_that_is_no_step_and_a_call_that_is_no_call_have_their_exit_codes
     let call = world.call_id(&id).to_string();
     let (_, talk, code) = world.cli(&["calls", "retry-step", &call, "close"]).await;
     assert_eq!(code, 5, "{talk}");
-    let (shown, _, code) = world.cli(&["calls", "list", "-o", "json"]).await;
+    let (shown, _, code) =
+        world.cli(&["calls", "list", "--from", "2026-11-01T00:00:00Z", "-o", "json"]).await;
     let calls: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((code, &calls[0]["id"]), (0, &json!(call)));
 }
