@@ -1,6 +1,10 @@
 //! Webhooks whose first attempt fails go on in workflows of their own.
 
+mod kills;
+mod made;
 mod organization;
+mod queue;
+mod skips;
 
 use std::time::Duration;
 

@@ -80,6 +80,7 @@ pub async fn claim_due(
         return Ok(Due { claimed: Vec::new(), is_paced });
     }
     let ids = pick(&mut tx, &shares, capacity.room).await?;
+    tell_of_waits(&mut tx, &shares, &ids).await?;
     let claimed = take(&mut tx, sealer, &ids).await?;
     pace(&mut tx, &shares, &claimed).await?;
     commit(tx, OPERATION).await?;
@@ -237,7 +238,31 @@ async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Uuid>, Sto
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Moves the time of the next one on by what leaves now, and tells of what a rate has held back.
+/// What a rate has held back for longer than a moment has a line in the log.
+async fn tell_of_waits(tx: &mut Tx, shares: &[Share], picked: &[Uuid]) -> Result<(), StoreError> {
+    let rated: Vec<Uuid> =
+        shares.iter().filter(|share| share.rate.is_some()).map(|share| share.endpoint).collect();
+    if rated.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
+             kind, error, attempt_number)
+         select gen_random_uuid(), webhook_id, organization_id, id, event, event_id, 'skip',
+             'rate-limited', 0
+         from webhook_deliveries
+         where id = any($1) and webhook_id = any($2) and attempts = 0
+             and next_attempt_at < now() - interval '1 second'",
+        picked,
+        &rated,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.tell_of_waits")
+}
+
+/// Moves the time of the next one on by what leaves now.
 async fn pace(tx: &mut Tx, shares: &[Share], claimed: &[Claimed]) -> Result<(), StoreError> {
     let leaving = |share: &Share| {
         let leaving =

@@ -1,0 +1,82 @@
+//! The worker dies at every point of a delivery: it arrives, at most one repeat for a death, and the log
+//! tells of each attempt.
+
+use postcall::dev::fakes::Provider;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{made::Logged, script};
+use crate::harness::{Options, World};
+
+const POINTS: [&str; 2] = ["webhooks.posted", "webhooks.settled"];
+
+/// Begins anew what a dead worker has claimed, without waiting for its claim to run out.
+async fn run_out(world: &World, endpoint: Uuid) {
+    let sql = "update webhook_deliveries set next_attempt_at = now()
+        where webhook_id = $1 and state = 'pending'";
+    world.db.execute(sql, &[&endpoint]).await.unwrap();
+}
+
+/// Every attempt that reached the endpoint is in the log, by number, and the numbers have no gap.
+fn is_complete(logged: &[Logged], arrived: usize) -> bool {
+    let numbers: Vec<i32> = logged.iter().map(|(number, ..)| *number).collect();
+    let expected: Vec<i32> = (1..).take(numbers.len()).collect();
+    numbers == expected && numbers.len() == arrived
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_within_an_attempt_of_the_queue_repeats_it_once_at_most() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let endpoint = world.endpoint("killed", "").await;
+    for point in POINTS {
+        world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+        let event = world.enqueue(endpoint, None, 1).await[0];
+        world.worker().ended().await;
+        std::fs::remove_file(world.folder.join("faults.log")).unwrap();
+        run_out(&world, endpoint).await;
+        world.start_worker(&[]).await;
+        world.done_with(endpoint).await;
+        world.kill_worker().await;
+        let taken =
+            world.delivered_to("killed").into_iter().filter(|taken| *taken == event).count();
+        let repeats = usize::from(point == "webhooks.posted");
+        assert_eq!(taken, 1 + repeats, "{point}");
+        let logged = world.logged(endpoint, event).await;
+        assert!(is_complete(&logged, taken), "{point}: {logged:?}");
+        let interrupted = logged.iter().any(|(_, e, _)| e.as_deref() == Some("interrupted"));
+        assert_eq!(interrupted, repeats == 1, "{point}: {logged:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_within_a_later_attempt_repeats_it_once_at_most() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let endpoint = world.endpoint("later", "schedule = '{1,1,1}'").await;
+    for point in POINTS {
+        let fails = json!({ "answers": [{ "status": 500 }] });
+        world.fakes.script(Provider::Hooks, Some("later"), script(fails));
+        world.start_worker(&[]).await;
+        let event = world.enqueue(endpoint, None, 1).await[0];
+        // The first attempt fails and belongs to its workflow from then on; or its second is made
+        // already, and then the test has nothing to strike any more and says so.
+        crate::harness::wait::until("it is its workflow's", super::made::PATIENCE, || async {
+            let sql = "select attempts from webhook_deliveries where event_id = $1";
+            let attempts: i32 = world.db.query_one(sql, &[&event]).await.unwrap().get(0);
+            (attempts >= 1).then_some(())
+        })
+        .await;
+        world.kill_worker().await;
+        let before = world.arrived("later").len();
+        world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+        world.worker().ended().await;
+        std::fs::remove_file(world.folder.join("faults.log")).unwrap();
+        world.start_worker(&[]).await;
+        world.done_with(endpoint).await;
+        world.kill_worker().await;
+        let arrived = world.arrived("later").len() - before;
+        assert!((1..=2).contains(&arrived), "{point}: {arrived}");
+        let logged = world.logged(endpoint, event).await;
+        assert!(is_complete(&logged, 1 + arrived), "{point}: {logged:?}");
+        assert_eq!(world.states(endpoint).await[0].0, "delivered");
+    }
+}

@@ -1,0 +1,130 @@
+//! The queue: fair to every endpoint, by its rate and its order, and closed to one that only fails.
+
+use postcall::dev::fakes::Provider;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{made::PATIENCE, script};
+use crate::harness::{World, wait::until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_hangs_holds_up_no_other() {
+    let world = World::start().await;
+    let hung = world.endpoint("hung", "").await;
+    let quick = world.endpoint("quick", "").await;
+    let hangs = json!({ "answers": [{ "delay_ms": 600_000 }], "then": "repeat_last" });
+    world.fakes.script(Provider::Hooks, Some("hung"), script(hangs));
+    world.enqueue(hung, None, 300).await;
+    world.enqueue(quick, None, 300).await;
+    world.done_with(quick).await;
+    assert_eq!(world.states(quick).await, [("delivered".to_owned(), 300)]);
+    let sql = "select attempts from webhook_deliveries where webhook_id = $1 and attempts > 0";
+    let failed = world.db.query(sql, &[&hung]).await.unwrap().len();
+    assert!(failed < 100, "{failed} of the hung one had ended before");
+
+    // Its time is up for some of them, and then it gets no more than a probe.
+    until("the circuit opens", PATIENCE, || async {
+        let sql = "select circuit, last_error from webhooks where id = $1";
+        let row = world.db.query_one(sql, &[&hung]).await.unwrap();
+        let (circuit, error): (String, Option<String>) = (row.get(0), row.get(1));
+        (circuit != "closed").then(|| assert_eq!(error.as_deref(), Some("timeout")))
+    })
+    .await;
+    let tried = world.arrived("hung").len();
+    assert!(tried <= 64, "{tried} attempts at an endpoint that hangs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it() {
+    let world = World::start().await;
+    let endpoint = world.endpoint("broken", "").await;
+    let broken = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
+    world.fakes.script(Provider::Hooks, Some("broken"), script(broken));
+    let events = world.enqueue(endpoint, None, 200).await;
+    let circuit = async || -> String {
+        let sql = "select circuit from webhooks where id = $1";
+        world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0)
+    };
+    until("the circuit opens", PATIENCE, async || (circuit().await == "open").then_some(())).await;
+    // Attempts that were under way when it opened.
+    until("nothing is under way", PATIENCE, || async {
+        let sql = "select count(*) from webhook_deliveries
+            where webhook_id = $1 and attempting_since is not null";
+        let under_way: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        (under_way == 0).then_some(())
+    })
+    .await;
+    let tried = world.arrived("broken").len();
+    assert!((20..=84).contains(&tried), "{tried} attempts");
+    // A probe that fails is alone, and the next one is farther away.
+    let probe = "circuit_probe_at = now() - interval '1 second'";
+    world.set_endpoint(endpoint, probe).await;
+    until("the probe has failed", PATIENCE, || async {
+        let sql = "select circuit_trips from webhooks where id = $1";
+        let trips: i32 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        (trips == 2).then_some(())
+    })
+    .await;
+    assert_eq!(world.arrived("broken").len(), tried + 1);
+
+    world.fakes.script(Provider::Hooks, Some("broken"), script(json!({ "answers": [{}] })));
+    world.set_endpoint(endpoint, probe).await;
+    world
+        .db
+        .execute(
+            "update webhook_deliveries set next_attempt_at = now()
+             where webhook_id = $1 and state = 'pending' and owner = 'queue'",
+            &[&endpoint],
+        )
+        .await
+        .unwrap();
+    world.done_with(endpoint).await;
+    assert_eq!(circuit().await, "closed");
+    assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), 200)]);
+    let mut taken = world.delivered_to("broken");
+    taken.sort_unstable();
+    assert_eq!(taken, events, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_endpoint_gets_the_events_of_a_call_one_after_the_other() {
+    let world = World::start().await;
+    let endpoint = world.endpoint("ordered", "ordering = 'call', schedule = '{1,1,1}'").await;
+    let fails = json!({ "answers": [{ "status": 503, "times": 2 }] });
+    world.fakes.script(Provider::Hooks, Some("ordered"), script(fails));
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    let of_first = world.enqueue(endpoint, Some(first), 12).await;
+    let of_second = world.enqueue(endpoint, Some(second), 12).await;
+    world.done_with(endpoint).await;
+    let taken = world.delivered_to("ordered");
+    let only = |events: &[Uuid]| -> Vec<Uuid> {
+        taken.iter().copied().filter(|event| events.contains(event)).collect()
+    };
+    assert_eq!((only(&of_first), only(&of_second)), (of_first, of_second));
+    assert_eq!(taken.len(), 24, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_kept_and_what_it_holds_back_is_told() {
+    const RATE: usize = 20;
+    const EVENTS: usize = 70;
+    let world = World::start().await;
+    let endpoint = world.endpoint("rated", &format!("rate_limit = {RATE}")).await;
+    world.enqueue(endpoint, None, EVENTS).await;
+    world.done_with(endpoint).await;
+    let arrived = world.arrived("rated");
+    assert_eq!(arrived.len(), EVENTS);
+    // By when they came: a second has no more than its share, but for what a late look makes up for and
+    // for the time of the way itself.
+    for (index, effect) in arrived.iter().enumerate() {
+        let within = arrived[index..]
+            .iter()
+            .take_while(|later| (later.at - effect.at).num_milliseconds() < 900)
+            .count();
+        assert!(within <= RATE + 2, "{within} within 0.9 s");
+    }
+    let sql = "select count(*) from webhook_logs
+        where webhook_id = $1 and kind = 'skip' and error = 'rate-limited'";
+    let held: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+    assert!(held > 0, "nobody was told of what waited");
+}

@@ -1,0 +1,85 @@
+//! What is not sent, and why: the log has a line for it.
+
+use postcall::dev::fakes::Provider;
+use serde_json::json;
+
+use super::{made::PATIENCE, script};
+use crate::harness::{World, wait::until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_an_endpoint_does_not_get_is_in_its_log() {
+    let world = World::start().await;
+    let endpoints = [
+        ("other", "events = '{call.failed}'", Some("filtered")),
+        ("assistant", "events = '{*}', assistant_id = (select id from assistants limit 1)", None),
+        ("off", "events = '{call.*}', enabled = false", Some("disabled")),
+        ("gone", "events = '{*}', deleted_at = now()", None),
+        ("on", "events = '{call.*}'", None),
+    ];
+    let mut ids = Vec::new();
+    for (name, settings, _) in endpoints {
+        ids.push(world.endpoint(name, settings).await);
+    }
+    let call = world.post_call().await;
+    world.closed(&call).await;
+    for (id, (name, _, expected)) in ids.into_iter().zip(endpoints) {
+        let sql = "select error from webhook_logs
+            where webhook_id = $1 and kind = 'skip' and event = 'call.completed'
+              and delivery_id is null and attempt_number = 0";
+        let skips = world.db.query(sql, &[&id]).await.unwrap();
+        let skips: Vec<String> = skips.iter().map(|row| row.get(0)).collect();
+        match (name, expected) {
+            (_, Some(expected)) => assert_eq!(skips, [expected], "{name}"),
+            ("gone" | "on", None) => assert_eq!(skips, [] as [&str; 0], "{name}"),
+            // Whose call it was is the fixture's business; one of both is true.
+            _ => assert_eq!(skips.is_empty(), !world.delivered_to(name).is_empty(), "{name}"),
+        }
+    }
+    assert_eq!(world.delivered_to("on").len(), 1);
+    assert_eq!(world.arrived("off").len() + world.arrived("gone").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_ends() {
+    let world = World::start().await;
+    let failing = world.endpoint("failing", "").await;
+    let watching = world.endpoint("watching", "events = '{webhook.*}'").await;
+    let broken = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
+    world.fakes.script(Provider::Hooks, Some("failing"), script(broken));
+    // 60 % of the five days.
+    let since = |hours: u32| {
+        format!(
+            "failing_since = now() - interval '{} hours',
+             failing_clock_at = now() - interval '{hours} hours'",
+            hours + 12
+        )
+    };
+    world.set_endpoint(failing, &since(72)).await;
+    world.enqueue(failing, None, 1).await;
+    let told = async |kind: &str| {
+        until(&format!("{kind} is told"), PATIENCE, || async {
+            let arrived = world.arrived("watching");
+            let bodies = arrived.iter().map(|effect| serde_json::to_value(effect).unwrap());
+            let mut bodies = bodies.map(|effect| effect["request"]["body"].clone());
+            bodies.find(|body| body["type"] == kind)
+        })
+        .await
+    };
+    let warned = told("webhook.endpoint_failing").await;
+    assert_eq!((&warned["data"]["percent"], &warned["data"]["id"]), (&json!(50), &json!(failing)));
+    world.set_endpoint(failing, &since(120)).await;
+    world.enqueue(failing, None, 1).await;
+    let disabled = told("webhook.endpoint_disabled").await;
+    assert_eq!(disabled["data"]["reason"], "failing");
+    world.done_with(failing).await;
+    assert_eq!(world.states(failing).await, [("disabled".to_owned(), 2)]);
+    let sql = "select enabled, disabled_reason from webhooks where id = $1";
+    let row = world.db.query_one(sql, &[&failing]).await.unwrap();
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, &str>(1)), (false, "failing"));
+
+    // Failures for long, and then one that arrives.
+    world.set_endpoint(watching, &since(10)).await;
+    world.enqueue(watching, None, 1).await;
+    let recovered = told("webhook.endpoint_recovered").await;
+    assert_eq!(recovered["data"]["id"], json!(watching));
+}
