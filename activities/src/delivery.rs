@@ -10,12 +10,14 @@ use contract::{
     delivery::{AttemptDelivery, DeliverySchedule, FirstAttempts, FirstAttemptsMade, Undelivered},
     failure::{DELIVERY_FAILED, DELIVERY_RELEASED, UNAVAILABLE, WEBHOOK_DISABLED},
     ids::DeliveryId,
+    recovery::{PageRecovered, RecoverWebhooks},
 };
 use futures::future::join_all;
 use providers::webhook_out::{AttemptResult, Message, WebhookSender};
 use store::{
     Database,
     deliveries::{self, Attempted, Claimed, Next, Recorder, Turn},
+    recoveries,
     sealing::Sealer,
     signals::Teller,
 };
@@ -139,6 +141,20 @@ impl WebhookActivities {
             Next::Queue => Err(released("it waits in the queue")),
             Next::Lost => Err(released("another attempt has taken its place")),
         }
+    }
+
+    /// Hands the next deliveries of a recovery to the queue.
+    #[activity(definition = contract::recovery::RecoverPage)]
+    pub async fn recover_page(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: RecoverWebhooks,
+    ) -> Result<PageRecovered, ActivityError> {
+        self.faults.point("recover.before").await?;
+        let page = recoveries::page(&self.db, input).await.map_err(|e| of_store(&e))?;
+        self.queue.tell();
+        self.faults.point("recover.after").await?;
+        Ok(page)
     }
 
     /// Marks a delivery as given up after its last attempt.

@@ -27,6 +27,8 @@ pub const OF_CALLS: &[&str] = &[
     "webhooks.posted",
     "webhooks.settled",
     "webhooks.after",
+    "recover.before",
+    "recover.after",
     "close.before",
     "close.written",
     "close.after",

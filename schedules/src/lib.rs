@@ -11,7 +11,7 @@ use std::time::Duration;
 use contract::{
     billing::SweepPeriods,
     call::Provider,
-    maintenance::EnsurePartitions,
+    maintenance::{EnsurePartitions, TrimLogs},
     names::{BILLING_QUEUE, MAINTENANCE_QUEUE},
     sweep::{ProviderSwept, SweepProvider, SweepTiming},
     usage::{AggregateUsage, ReconcileUsage},
@@ -25,7 +25,8 @@ use temporalio_client::{
     tonic::Code,
 };
 use workflows::{
-    BillingSweep, PartitionMaintenance, ProviderSweep, UsageAggregation, UsageReconciliation,
+    BillingSweep, LogRetention, PartitionMaintenance, ProviderSweep, UsageAggregation,
+    UsageReconciliation,
 };
 
 pub use days::{AGGREGATION, MOST_DAYS, aggregate_days};
@@ -65,6 +66,22 @@ const ALL: &[Wanted] = &[
                 EnsurePartitions { months_ahead: 3 },
                 MAINTENANCE_QUEUE,
                 "partition-maintenance",
+            )
+        },
+    },
+    Wanted {
+        id: "webhook-log-retention",
+        cron: "37 3 * * *",
+        jitter: Duration::ZERO,
+        catch_up: HOUR.saturating_mul(24),
+        overlap: ScheduleOverlapPolicy::Skip,
+        what: "attempts at deliveries, kept for 90 days",
+        action: || {
+            ScheduleAction::start_workflow(
+                LogRetention::run,
+                TrimLogs { keep_days: 90 },
+                MAINTENANCE_QUEUE,
+                "webhook-log-retention",
             )
         },
     },

@@ -3,6 +3,7 @@
 mod acks;
 mod aggregation;
 mod calls;
+mod deliveries;
 mod histories;
 mod installation;
 mod latency;
@@ -25,6 +26,7 @@ pub(super) enum BenchCommand {
     Acks(acks::AcksArgs),
     Aggregation(aggregation::AggregationArgs),
     Calls(calls::CallsArgs),
+    Deliveries(deliveries::DeliveriesArgs),
 }
 
 pub(super) async fn run(command: BenchCommand) -> Result<(), Failed> {
@@ -32,5 +34,6 @@ pub(super) async fn run(command: BenchCommand) -> Result<(), Failed> {
         BenchCommand::Acks(args) => Box::pin(acks::run(&args)).await,
         BenchCommand::Aggregation(args) => Box::pin(aggregation::run(&args)).await,
         BenchCommand::Calls(args) => Box::pin(calls::run(&args)).await,
+        BenchCommand::Deliveries(args) => Box::pin(deliveries::run(&args)).await,
     }
 }

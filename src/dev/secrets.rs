@@ -81,6 +81,13 @@ impl DemoSecrets {
         self.encryption_key.clone().into()
     }
 
+    /// Seals with that key.
+    pub fn sealer(&self) -> anyhow::Result<Sealer> {
+        let key = STANDARD.decode(&self.encryption_key)?;
+        let key: [u8; 32] = key.try_into().map_err(|_| anyhow::anyhow!("run/demo.json: key"))?;
+        Ok(Sealer::new(key))
+    }
+
     /// The secret that the demo endpoint's webhooks are signed with.
     pub fn endpoint_secret(&self) -> SecretString {
         self.endpoint_secret.clone().into()
@@ -102,8 +109,6 @@ impl DemoSecrets {
     /// Writes the demo organization, with credentials of every provider, notifications on and an
     /// endpoint at the fakes.
     pub async fn seed(&self, admin_url: &SecretString, fakes_url: &str) -> anyhow::Result<()> {
-        let key = STANDARD.decode(&self.encryption_key)?;
-        let key: [u8; 32] = key.try_into().map_err(|_| anyhow::anyhow!("run/demo.json: key"))?;
         let settings = Settings {
             notifications: NotificationSettings {
                 sms: vec!["+14155550123".to_owned()],
@@ -141,7 +146,7 @@ impl DemoSecrets {
             vapi_assistant_id: Some(VAPI_ASSISTANT),
             endpoint: Some((&endpoint_url, &self.endpoint_secret())),
         };
-        seed::organization(admin_url, &Sealer::new(key), &new).await?;
+        seed::organization(admin_url, &self.sealer()?, &new).await?;
         Ok(())
     }
 }

@@ -38,8 +38,9 @@ use temporalio_sdk::{
 };
 use tokio::sync::{mpsc, watch};
 use workflows::{
-    BillingCycle, BillingSweep, CallProcessing, MeterErrorReport, Onboarding, PartitionMaintenance,
-    ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation, WebhookDelivery,
+    BillingCycle, BillingSweep, CallProcessing, LogRetention, MeterErrorReport, Onboarding,
+    PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation,
+    WebhookDelivery, WebhookRecovery,
 };
 
 use crate::config::{Config, ProviderConfig};
@@ -208,6 +209,7 @@ impl Room {
                 .register_activities(self.webhooks.clone()),
             WEBHOOK_DELIVERY_QUEUE => options
                 .register_workflow::<WebhookDelivery>()?
+                .register_workflow::<WebhookRecovery>()?
                 .register_activities(self.webhooks.clone()),
             BILLING_QUEUE => options
                 .register_workflow::<UsageAggregation>()?
@@ -222,6 +224,7 @@ impl Room {
                 .register_activities(self.onboarding.clone()),
             MAINTENANCE_QUEUE => options
                 .register_workflow::<PartitionMaintenance>()?
+                .register_workflow::<LogRetention>()?
                 .register_workflow::<ProviderSweep>()?
                 .register_activities(self.maintenance.clone())
                 .register_activities(self.sweep.clone()),

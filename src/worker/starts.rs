@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::names::BILLING_QUEUE;
+use contract::names::{BILLING_QUEUE, WEBHOOK_DELIVERY_QUEUE};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, de::DeserializeOwned};
 use store::{
@@ -16,7 +16,7 @@ use temporalio_client::{
 };
 use temporalio_common::HasWorkflowDefinition;
 use tokio::sync::watch;
-use workflows::{BillingCycle, MeterErrorReport, Onboarding, UsageAlert};
+use workflows::{BillingCycle, MeterErrorReport, Onboarding, UsageAlert, WebhookRecovery};
 
 use crate::temporal;
 
@@ -115,6 +115,7 @@ async fn bring(client: &Client, due: &DueStart) -> Result<(), StartError> {
         StartKind::UsageAlert => start(client, UsageAlert::run, due).await,
         StartKind::Onboarding => start(client, Onboarding::run, due).await,
         StartKind::MeterErrorReport => start(client, MeterErrorReport::run, due).await,
+        StartKind::WebhookRecovery => start(client, WebhookRecovery::run, due).await,
         StartKind::FirstCall => signal_first_call(client, due).await,
     }
 }
@@ -126,7 +127,11 @@ where
     W::Input: DeserializeOwned + Send,
 {
     let input = W::Input::deserialize(&due.input)?;
-    let options = WorkflowStartOptions::new(BILLING_QUEUE, due.workflow_id.clone())
+    let queue = match due.kind {
+        StartKind::WebhookRecovery => WEBHOOK_DELIVERY_QUEUE,
+        _ => BILLING_QUEUE,
+    };
+    let options = WorkflowStartOptions::new(queue, due.workflow_id.clone())
         .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicate)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .enable_eager_workflow_start(true)

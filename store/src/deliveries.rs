@@ -7,6 +7,7 @@
 
 mod claim;
 mod due;
+pub mod generated;
 mod health;
 mod record;
 mod settle;

@@ -236,7 +236,7 @@ async fn insert(
 }
 
 /// What an endpoint gets that looks the rest up itself: of the data only ids and links.
-fn thin(payload: &Value) -> Value {
+pub(crate) fn thin(payload: &Value) -> Value {
     let is_kept = |name: &str| name == "id" || name == "links" || name.ends_with("_id");
     let mut thin = payload.clone();
     if let Some(data) = thin.get_mut("data").and_then(Value::as_object_mut) {

@@ -32,6 +32,7 @@ pub mod reads;
 pub mod reconcile;
 pub mod recorded;
 pub mod recordings;
+pub mod recoveries;
 pub mod replay;
 pub mod results;
 pub mod sealing;

@@ -29,3 +29,25 @@ pub async fn ensure_partitions(
         rows_in_default: u64::try_from(rows).unwrap_or(0),
     })
 }
+
+/// Attempts removed in one transaction: some 50 ms, and few locks.
+const LOGS_AT_ONCE: i64 = 5000;
+
+/// Removes some of the attempts at deliveries that are older than `keep_days`; how many.
+pub async fn trim_logs(db: &Database, keep_days: u32) -> Result<u64, StoreError> {
+    const OPERATION: &str = "maintenance.trim_logs";
+    let days = i32::try_from(keep_days.clamp(1, 3650)).unwrap_or(3650);
+    let mut tx = db.dispatch().await?;
+    let removed = query!(
+        "delete from webhook_logs where id in (
+             select id from webhook_logs where created_at < now() - make_interval(days => $1)
+             order by created_at limit $2)",
+        days,
+        LOGS_AT_ONCE,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    Ok(removed.rows_affected())
+}

@@ -30,15 +30,18 @@ pub enum StartKind {
     FirstCall,
     /// `MeterErrorReport`.
     MeterErrorReport,
+    /// `WebhookRecovery`.
+    WebhookRecovery,
 }
 
 impl StartKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::BillingCycle,
         Self::UsageAlert,
         Self::Onboarding,
         Self::FirstCall,
         Self::MeterErrorReport,
+        Self::WebhookRecovery,
     ];
 
     /// The literal of the database.
@@ -49,6 +52,7 @@ impl StartKind {
             Self::Onboarding => "onboarding",
             Self::FirstCall => "first-call",
             Self::MeterErrorReport => "meter-error-report",
+            Self::WebhookRecovery => "webhook-recovery",
         }
     }
 

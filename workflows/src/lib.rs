@@ -8,6 +8,7 @@
 pub mod billing_cycle;
 pub mod billing_sweep;
 pub mod call_processing;
+pub mod log_retention;
 pub mod meter_error_report;
 pub mod onboarding;
 pub mod partition_maintenance;
@@ -16,6 +17,7 @@ pub mod usage_aggregation;
 pub mod usage_alert;
 pub mod usage_reconciliation;
 pub mod webhook_delivery;
+pub mod webhook_recovery;
 
 mod policy;
 mod steps;
@@ -23,6 +25,7 @@ mod steps;
 pub use billing_cycle::BillingCycle;
 pub use billing_sweep::BillingSweep;
 pub use call_processing::CallProcessing;
+pub use log_retention::LogRetention;
 pub use meter_error_report::MeterErrorReport;
 pub use onboarding::Onboarding;
 pub use partition_maintenance::PartitionMaintenance;
@@ -31,3 +34,4 @@ pub use usage_aggregation::UsageAggregation;
 pub use usage_alert::UsageAlert;
 pub use usage_reconciliation::UsageReconciliation;
 pub use webhook_delivery::WebhookDelivery;
+pub use webhook_recovery::WebhookRecovery;

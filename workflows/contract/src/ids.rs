@@ -56,6 +56,10 @@ id! {
     OrganizationId
 }
 id! {
+    /// A bulk of deliveries that is made again.
+    RecoveryId
+}
+id! {
     /// A call, the same from every event of that call: see [`CallId::derive`].
     CallId
 }

@@ -20,6 +20,7 @@ pub mod notifications;
 pub mod onboarding;
 pub mod period;
 pub mod recording;
+pub mod recovery;
 pub mod steps;
 pub mod sweep;
 pub mod usage;

@@ -23,6 +23,25 @@ pub struct PartitionsEnsured {
     pub rows_in_default: u64,
 }
 
+/// Workflow type: removes attempts at deliveries that are old.
+pub const LOG_RETENTION: &str = "LogRetention";
+
+/// Input of `LogRetention` and of `maintenance.trim_logs`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct TrimLogs {
+    /// Attempts are kept for so many days.
+    pub keep_days: u32,
+}
+
+/// Result of `maintenance.trim_logs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsTrimmed {
+    /// Attempts removed.
+    pub removed: u64,
+    /// Whether older ones may be left.
+    pub more: bool,
+}
+
 /// Declares the activities; `activities` implements them.
 pub struct Maintenance;
 
@@ -33,6 +52,14 @@ impl Maintenance {
     pub fn ensure_partitions(_: EnsurePartitions) -> PartitionsEnsured {
         unimplemented!()
     }
+
+    /// Removes old attempts at deliveries, some thousand at a time.
+    #[activity(name = "maintenance.trim_logs")]
+    pub fn trim_logs(_: TrimLogs) -> LogsTrimmed {
+        unimplemented!()
+    }
 }
 
-pub use self::maintenance::EnsurePartitions as EnsurePartitionsActivity;
+pub use self::maintenance::{
+    EnsurePartitions as EnsurePartitionsActivity, TrimLogs as TrimLogsActivity,
+};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::{AlertId, CallId, DeliveryId, OrganizationId};
+use crate::ids::{AlertId, CallId, DeliveryId, OrganizationId, RecoveryId};
 
 /// Runs `CallProcessing` and its steps.
 pub const CALL_PROCESSING_QUEUE: &str = "call-processing";
@@ -45,6 +45,11 @@ pub fn call_workflow_id(call: CallId) -> String {
 /// Id of the workflow that brings one event to one endpoint.
 pub fn delivery_workflow_id(delivery: DeliveryId) -> String {
     format!("delivery-{delivery}")
+}
+
+/// Id of the workflow that makes deliveries again in bulk.
+pub fn recovery_workflow_id(recovery: RecoveryId) -> String {
+    format!("webhook-recovery-{recovery}")
 }
 
 /// Id of the workflow that closes the period that began at `period_start`: the day of it in UTC,

@@ -1,0 +1,261 @@
+//! `postcall bench deliveries`: events at a fixed rate, and when they arrive.
+
+mod receiver;
+mod report;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow};
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+use contract::ids::OrganizationId;
+use providers::webhook_out::new_secret;
+use secrecy::SecretString;
+use serde_json::json;
+use store::{
+    Database, Role,
+    deliveries::generated,
+    organizations::Settings,
+    seed::{self, NewOrganization},
+    signals::{self, Teller},
+};
+use tokio::{task::JoinSet, time::sleep_until};
+use uuid::Uuid;
+
+use self::{
+    receiver::{Hook, Receiver},
+    report::Report,
+};
+use super::{latency::Latency, processes::Monitor};
+use crate::{
+    cli::{Failed, Format, output, stop_signal, target::TargetArgs},
+    dev::{DemoSecrets, DevState},
+};
+
+/// Transactions that write events at a time.
+const WRITERS: u32 = 8;
+/// Events before the first that counts: connections are opened, statements prepared.
+const WARM_UP: u32 = 200;
+const WARM_UP_RATE: f64 = 200.0;
+/// How long to wait for the last ones.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// An endpoint that hangs answers after this, when nobody waits any more.
+const HUNG: Duration = Duration::from_secs(30);
+const HUNG_RATE: f64 = 20.0;
+/// An endpoint that gets more than its share.
+const FLOOD_RATE: f64 = 1000.0;
+/// It hangs or floods for so long before anything is measured.
+const LEAD: Duration = Duration::from_secs(20);
+
+/// What else goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Beside {
+    /// Nothing.
+    None,
+    /// Another endpoint hangs for 30 s with each of 20 events a second.
+    Hung,
+    /// Another endpoint gets 1,000 events a second.
+    Flood,
+}
+
+/// Writes events at a fixed rate to a running `postcall dev` and tells how fast they arrive at their
+/// endpoints: from when an event was due to be written until the receiver had its whole body, so that
+/// waiting counts.
+///
+/// Each endpoint is of an organization of its own, and each event goes to one of them, in turn. The
+/// receivers are in this process, answer after --receiver-ms and verify each signature. Organizations,
+/// events and logs are removed at the end. JSON is one object whose names carry the units.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DeliveriesArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Events a second, 1 to 5000.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    rate: u32,
+    /// How long to hold the rate, 1 to 600 seconds.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Endpoints, 1 to 1000.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    endpoints: u32,
+    /// How long a receiver takes to answer, 0 to 5000 milliseconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=5000))]
+    receiver_ms: u64,
+    /// Length of an event's filling, 0 to 18000 bytes; the rest of a body is about 150.
+    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u32).range(0..=18_000))]
+    bytes: u32,
+    /// What else goes on.
+    #[arg(long, value_enum, default_value = "none")]
+    beside: Beside,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+}
+
+pub(super) async fn run(args: &DeliveriesArgs) -> Result<(), Failed> {
+    let dev = args.target.dev()?;
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures say little");
+    }
+    let bench = Bench::prepare(args, &dev).await?;
+    let mut stop = stop_signal();
+    // The organizations must go, also after Ctrl-C.
+    let report = tokio::select! {
+        report = Box::pin(bench.measure(args, &dev)) => report,
+        _ = stop.wait_for(|stop| *stop) => Err(anyhow!("interrupted")),
+    };
+    bench.remove().await?;
+    let report = report?;
+    output::line(report.text(args.output)?);
+    report.check()?;
+    Ok(())
+}
+
+/// An endpoint and its organization.
+#[derive(Debug, Clone, Copy)]
+struct Endpoint {
+    organization: OrganizationId,
+}
+
+struct Bench {
+    url: SecretString,
+    db: Database,
+    teller: Teller,
+    receiver: Arc<Receiver>,
+    measured: Vec<Endpoint>,
+    beside: Option<Endpoint>,
+    filling: String,
+}
+
+impl Bench {
+    async fn prepare(args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Self> {
+        let url: SecretString = dev.database_url.clone().into();
+        let secrets = DemoSecrets::open(&args.target.data_dir)?;
+        let secret = new_secret().map_err(|error| anyhow!("a secret: {error}"))?;
+        let receiver = Receiver::start(secret.clone()).await?;
+        let db = Database::connect(&url, Role::Worker, WRITERS)?;
+        let teller = Teller::start(&db, signals::EVENTS);
+        let mut bench = Self {
+            url,
+            db,
+            teller,
+            receiver,
+            measured: Vec::new(),
+            beside: None,
+            filling: "x".repeat(usize::try_from(args.bytes)?),
+        };
+        let answer = Duration::from_millis(args.receiver_ms);
+        for _ in 0..args.endpoints {
+            let endpoint = bench.endpoint(&secrets, &secret, Hook { answer, counts: true }).await?;
+            bench.measured.push(endpoint);
+        }
+        let answer = match args.beside {
+            Beside::None => None,
+            Beside::Hung => Some(HUNG),
+            Beside::Flood => Some(answer),
+        };
+        if let Some(answer) = answer {
+            let hook = Hook { answer, counts: false };
+            bench.beside = Some(bench.endpoint(&secrets, &secret, hook).await?);
+        }
+        Ok(bench)
+    }
+
+    async fn endpoint(
+        &self,
+        secrets: &DemoSecrets,
+        secret: &SecretString,
+        hook: Hook,
+    ) -> anyhow::Result<Endpoint> {
+        let organization = OrganizationId(Uuid::now_v7());
+        let name = organization.to_string();
+        let at = self.receiver.open(&name, hook);
+        let api_key = store::keys::generate().context("a key")?;
+        let new = NewOrganization {
+            id: organization,
+            name: "Benchmark",
+            slug: &format!("bench-{name}"),
+            settings: &Settings::default(),
+            api_key: &api_key,
+            credentials: &[],
+            vapi_assistant_id: None,
+            endpoint: Some((&at, secret)),
+        };
+        seed::organization(&self.url, &secrets.sealer()?, &new).await?;
+        Ok(Endpoint { organization })
+    }
+
+    async fn measure(&self, args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Report> {
+        self.emit(&self.measured, WARM_UP_RATE, WARM_UP, false).await?;
+        self.receiver.begin();
+        let beside = async {
+            let Some(endpoint) = self.beside else { return std::future::pending().await };
+            let rate = if args.beside == Beside::Hung { HUNG_RATE } else { FLOOD_RATE };
+            // Bounded: it ends with the measurement, and long after it in any case.
+            self.emit(&[endpoint], rate, 1_000_000, false).await
+        };
+        let measured = async {
+            if self.beside.is_some() {
+                tokio::time::sleep(LEAD).await;
+            }
+            let started_at = store::events::timestamp(Utc::now());
+            let count = args.rate * args.seconds;
+            let mut monitor = Monitor::start(&dev.pids);
+            let began = Instant::now();
+            let lag = self.emit(&self.measured, f64::from(args.rate), count, true).await?;
+            monitor.sample();
+            self.receiver.has(count, DRAIN_LIMIT).await;
+            let processes = monitor.finish(self.receiver.arrived());
+            Ok(Report::new(args, started_at, began, count, &lag, &self.receiver, processes))
+        };
+        tokio::select! {
+            report = measured => report,
+            ended = beside => Err(anyhow!("what goes on beside ended: {ended:?}")),
+        }
+    }
+
+    /// Writes events on time, whatever becomes of them; how late each was written.
+    async fn emit(
+        &self,
+        to: &[Endpoint],
+        rate: f64,
+        count: u32,
+        counts: bool,
+    ) -> anyhow::Result<Latency> {
+        let start = tokio::time::Instant::now();
+        let mut lag = Latency::new()?;
+        let mut writing = JoinSet::new();
+        for index in 0..count {
+            let due = start + Duration::from_secs_f64(f64::from(index) / rate);
+            sleep_until(due).await;
+            let endpoint = to[usize::try_from(index)? % to.len()];
+            let (db, teller) = (self.db.clone(), self.teller.clone());
+            let due_us = counts.then(|| self.receiver.micros(due.into_std()));
+            let data = json!({ "id": Uuid::now_v7(), "due_us": due_us, "filling": self.filling });
+            writing.spawn(async move {
+                let written = generated::emit(&db, endpoint.organization, data).await;
+                teller.tell();
+                written.map(|()| due.elapsed())
+            });
+            while let Some(written) = writing.try_join_next() {
+                lag.record(written??);
+            }
+        }
+        while let Some(written) = writing.join_next().await {
+            lag.record(written??);
+        }
+        Ok(lag)
+    }
+
+    async fn remove(&self) -> anyhow::Result<()> {
+        let all = self.measured.iter().chain(&self.beside);
+        let organizations: Vec<OrganizationId> =
+            all.map(|endpoint| endpoint.organization).collect();
+        generated::remove(&self.url, &organizations)
+            .await
+            .context("the bench's rows are still there")
+    }
+}

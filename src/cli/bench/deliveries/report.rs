@@ -1,0 +1,143 @@
+//! The report: one JSON object, or a table for people. Units are in the names.
+
+use std::time::Instant;
+
+use anyhow::ensure;
+use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::{Beside, DeliveriesArgs, receiver::Receiver};
+use crate::cli::{
+    Format,
+    bench::{
+        latency::Latency,
+        processes::{ProcessFigures, cpu_seconds_per_1000_calls},
+        report::{rounded, shown},
+    },
+};
+
+/// What `postcall bench deliveries` found. Every latency begins when its event was due to be written.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// `deliveries`.
+    bench: &'static str,
+    /// Version of the bench's own binary.
+    version: &'static str,
+    /// Whether that binary is optimized: `release`, else `debug`.
+    build: &'static str,
+    /// When the first event that counts was due (RFC 3339, UTC).
+    started_at: String,
+    /// Events a second as asked for.
+    rate_per_second: u32,
+    /// Endpoints that they went to in turn.
+    endpoints: u32,
+    /// How long each took to answer.
+    receiver_ms: u64,
+    /// What else went on: `none`, `hung` or `flood`.
+    beside: &'static str,
+    /// Events written.
+    written_count: u32,
+    /// Events that arrived.
+    arrived_count: u64,
+    /// Deliveries that came again.
+    repeated_count: u64,
+    /// Deliveries whose signature was wrong.
+    unverified_count: u64,
+    /// Arrived by the time from the first due to the last arrival.
+    delivered_per_second: f64,
+    /// From due to committed, 99th percentile: what writing them took of the figures below.
+    written_p99_ms: Option<f64>,
+    /// From due to arrival, median.
+    arrival_p50_ms: Option<f64>,
+    /// 99th percentile.
+    arrival_p99_ms: Option<f64>,
+    /// 99.9th percentile.
+    arrival_p99_9_ms: Option<f64>,
+    /// The slowest.
+    arrival_max_ms: Option<f64>,
+    /// Processor seconds of all processes but `bench`, by 10,000 deliveries.
+    cpu_seconds_per_10000_deliveries: Option<f64>,
+    /// By process; `cpu_seconds_per_1000_calls` is by 1,000 deliveries.
+    processes: Vec<ProcessFigures>,
+}
+
+impl Report {
+    pub(super) fn new(
+        args: &DeliveriesArgs,
+        started_at: String,
+        began: Instant,
+        count: u32,
+        lag: &Latency,
+        receiver: &Receiver,
+        processes: Vec<ProcessFigures>,
+    ) -> Self {
+        let took = receiver.last().saturating_duration_since(began).as_secs_f64();
+        let arrived = receiver.arrived();
+        let (repeated, unverified) = receiver.faults();
+        let arrival = receiver.percentiles();
+        Self {
+            bench: "deliveries",
+            version: env!("CARGO_PKG_VERSION"),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            started_at,
+            rate_per_second: args.rate,
+            endpoints: args.endpoints,
+            receiver_ms: args.receiver_ms,
+            beside: match args.beside {
+                Beside::None => "none",
+                Beside::Hung => "hung",
+                Beside::Flood => "flood",
+            },
+            written_count: count,
+            arrived_count: arrived,
+            repeated_count: repeated,
+            unverified_count: unverified,
+            delivered_per_second: if took > 0.0 { arrived as f64 / took } else { 0.0 },
+            written_p99_ms: lag.percentiles().map(|p| p.p99_ms),
+            arrival_p50_ms: arrival.map(|p| p.p50_ms),
+            arrival_p99_ms: arrival.map(|p| p.p99_ms),
+            arrival_p99_9_ms: arrival.map(|p| p.p99_9_ms),
+            arrival_max_ms: arrival.map(|p| p.max_ms),
+            cpu_seconds_per_10000_deliveries: cpu_seconds_per_1000_calls(&processes)
+                .map(|seconds| seconds * 10.0),
+            processes,
+        }
+    }
+
+    /// As it is printed; JSON is one line.
+    pub(super) fn text(&self, format: Format) -> anyhow::Result<String> {
+        let value = rounded(serde_json::to_value(self)?);
+        if !matches!(format, Format::Table) {
+            return Ok(value.to_string());
+        }
+        let mut table = Table::new();
+        table.load_preset(NOTHING);
+        let fields = value.as_object().into_iter().flatten();
+        for (name, field) in fields.filter(|(_, field)| !field.is_array()) {
+            table.add_row([name.replace('_', " "), shown(field)]);
+        }
+        let columns = ["name", "cpu_seconds", "cpu_seconds_per_1000_calls", "peak_memory_mib"];
+        let mut processes = Table::new();
+        processes.load_preset(NOTHING);
+        processes.set_header(["PROCESS", "CPU SECONDS", "PER 1,000", "PEAK MIB"]);
+        for process in value["processes"].as_array().into_iter().flatten() {
+            processes.add_row(columns.map(|name| shown(&process[name])));
+        }
+        Ok(format!("{table}\n\n{processes}"))
+    }
+
+    /// A run that lost, repeated or mis-signed anything is void.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.arrived_count == u64::from(self.written_count)
+                && self.repeated_count == 0
+                && self.unverified_count == 0,
+            "of {} events {} arrived, {} again, and {} signatures were wrong",
+            self.written_count,
+            self.arrived_count,
+            self.repeated_count,
+            self.unverified_count,
+        );
+        Ok(())
+    }
+}

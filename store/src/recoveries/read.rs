@@ -1,0 +1,168 @@
+//! How recoveries do.
+
+use chrono::{DateTime, Utc};
+use contract::ids::{DeliveryId, EndpointId, OrganizationId, RecoveryId};
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::{
+    Database, StoreError,
+    database::commit,
+    error::During,
+    reads::{Page, Place, one_more},
+};
+
+/// A recovery.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// Its id.
+    pub id: RecoveryId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// `failed` or `missing`.
+    pub kind: String,
+    /// Events told at this time or later.
+    pub from: DateTime<Utc>,
+    /// And before this.
+    pub to: DateTime<Utc>,
+    /// Only of these types.
+    pub events: Option<Vec<String>>,
+    /// Deliveries a second.
+    pub rate: i32,
+    /// `running`, `paused`, `aborted` or `completed`.
+    pub state: String,
+    /// Deliveries counted before it began.
+    pub total: i64,
+    /// Handed to the queue.
+    pub begun: i64,
+    /// Who asked for it.
+    pub created_by: String,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When it was completed or aborted.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// One delivery of a recovery.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The event.
+    pub event_id: Uuid,
+    /// Its type.
+    pub event: Option<String>,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// `pending`, `delivered`, `failed` or `disabled`.
+    pub state: String,
+    /// Attempts made since.
+    pub attempts: i32,
+}
+
+/// An endpoint's recoveries, newest first.
+pub async fn list(
+    db: &Database,
+    organization: OrganizationId,
+    endpoint: EndpointId,
+    after: Place,
+    limit: u16,
+) -> Result<Page<Recovery>, StoreError> {
+    const OPERATION: &str = "recoveries.list";
+    let mut tx = db.tenant(organization).await?;
+    let rows = query!(
+        "select id, webhook_id, kind, events_from, events_to, events, rate, state, total, begun,
+             created_by, created_at, ended_at
+         from webhook_recoveries where webhook_id = $1 and (created_at, id) < ($2, $3)
+         order by created_at desc, id desc limit $4",
+        endpoint.0,
+        after.at,
+        after.id,
+        one_more(limit),
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    let recoveries = rows.into_iter().map(|row| Recovery {
+        id: RecoveryId(row.id),
+        endpoint: EndpointId(row.webhook_id),
+        kind: row.kind,
+        from: row.events_from,
+        to: row.events_to,
+        events: row.events,
+        rate: row.rate,
+        state: row.state,
+        total: row.total,
+        begun: row.begun,
+        created_by: row.created_by,
+        created_at: row.created_at,
+        ended_at: row.ended_at,
+    });
+    Ok(Page::cut(recoveries.collect(), limit))
+}
+
+/// One of them.
+pub async fn get(
+    db: &Database,
+    organization: OrganizationId,
+    id: RecoveryId,
+) -> Result<Option<Recovery>, StoreError> {
+    const OPERATION: &str = "recoveries.get";
+    let mut tx = db.tenant(organization).await?;
+    let row = query!(
+        "select id, webhook_id, kind, events_from, events_to, events, rate, state, total, begun,
+             created_by, created_at, ended_at
+         from webhook_recoveries where id = $1",
+        id.0,
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    Ok(row.map(|row| Recovery {
+        id: RecoveryId(row.id),
+        endpoint: EndpointId(row.webhook_id),
+        kind: row.kind,
+        from: row.events_from,
+        to: row.events_to,
+        events: row.events,
+        rate: row.rate,
+        state: row.state,
+        total: row.total,
+        begun: row.begun,
+        created_by: row.created_by,
+        created_at: row.created_at,
+        ended_at: row.ended_at,
+    }))
+}
+
+/// What became of its deliveries, in the order of their events, after one of them.
+pub async fn items(
+    db: &Database,
+    organization: OrganizationId,
+    id: RecoveryId,
+    after: Uuid,
+    limit: u16,
+) -> Result<Page<Item>, StoreError> {
+    const OPERATION: &str = "recoveries.items";
+    let mut tx = db.tenant(organization).await?;
+    let rows = query!(
+        "select i.event_id, d.event, i.delivery_id, d.state, d.attempts
+         from webhook_recovery_items i join webhook_deliveries d on d.id = i.delivery_id
+         where i.recovery_id = $1 and i.event_id > $2 order by i.event_id limit $3",
+        id.0,
+        after,
+        one_more(limit),
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await?;
+    let items = rows.into_iter().map(|row| Item {
+        event_id: row.event_id,
+        event: row.event,
+        delivery_id: DeliveryId(row.delivery_id),
+        state: row.state,
+        attempts: row.attempts,
+    });
+    Ok(Page::cut(items.collect(), limit))
+}
