@@ -42,7 +42,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// A page of `rows`, of which one more than `limit` was asked for.
-    fn cut(mut rows: Vec<T>, limit: u16) -> Self {
+    pub(crate) fn cut(mut rows: Vec<T>, limit: u16) -> Self {
         let more = rows.len() > usize::from(limit);
         rows.truncate(usize::from(limit));
         Self { items: rows, more }
@@ -50,6 +50,6 @@ impl<T> Page<T> {
 }
 
 /// One row more than the page, which tells whether there is a next one.
-fn one_more(limit: u16) -> i64 {
+pub(crate) fn one_more(limit: u16) -> i64 {
     i64::from(limit) + 1
 }
