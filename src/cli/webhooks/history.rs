@@ -10,7 +10,7 @@ use super::OneArgs;
 use crate::cli::{Failed, output};
 
 #[derive(Debug, Args)]
-pub(super) struct TestArgs {
+pub(in crate::cli) struct TestArgs {
     #[command(flatten)]
     of: OneArgs,
     /// An example of this type, whatever the endpoint subscribes to. Default: webhook.test.
@@ -22,7 +22,7 @@ pub(super) struct TestArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct LogsArgs {
+pub(in crate::cli) struct LogsArgs {
     #[command(flatten)]
     of: OneArgs,
     /// Only events of this type.
@@ -58,7 +58,7 @@ pub(super) struct LogsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DeliveriesArgs {
+pub(in crate::cli) struct DeliveriesArgs {
     #[command(flatten)]
     of: OneArgs,
     /// Only deliveries that are pending, delivered, failed or disabled.
@@ -79,7 +79,7 @@ pub(super) struct DeliveriesArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ResendArgs {
+pub(in crate::cli) struct ResendArgs {
     #[command(flatten)]
     of: OneArgs,
     /// The delivery's id.
@@ -133,12 +133,8 @@ pub(super) async fn logs(args: &LogsArgs) -> Result<(), Failed> {
 }
 
 pub(super) async fn deliveries(args: &DeliveriesArgs) -> Result<(), Failed> {
-    let given = [
-        ("state", &args.state),
-        ("event", &args.event),
-        ("from", &args.from),
-        ("to", &args.to),
-    ];
+    let given =
+        [("state", &args.state), ("event", &args.event), ("from", &args.from), ("to", &args.to)];
     let columns =
         ["id", "created_at", "event", "state", "attempts", "next_attempt_at", "settled_at"];
     page(&args.of, "deliveries", &given, args.limit, &columns).await

@@ -22,7 +22,7 @@ use crate::cli::{Failed, Format, output, target::TargetArgs};
 const LONGEST_FILE: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// At most so many, 1 to 100.
@@ -34,7 +34,7 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct CreateArgs {
+pub(in crate::cli) struct CreateArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Where events go: https, to a public address.
@@ -59,7 +59,7 @@ pub(super) struct CreateArgs {
 #[command(group = ArgGroup::new("given").required(true).multiple(true).args(["url", "events",
     "enable", "disable", "assistant", "description", "rate_limit", "ordering", "headers_file",
     "thin", "schedule", "clear"]))]
-pub(super) struct UpdateArgs {
+pub(in crate::cli) struct UpdateArgs {
     #[command(flatten)]
     of: OneArgs,
     /// Where events go.
@@ -120,7 +120,7 @@ struct SettingsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DeleteArgs {
+pub(in crate::cli) struct DeleteArgs {
     #[command(flatten)]
     of: OneArgs,
     /// Needed, because nothing brings it back.
@@ -129,7 +129,7 @@ pub(super) struct DeleteArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct RotateArgs {
+pub(in crate::cli) struct RotateArgs {
     #[command(flatten)]
     of: OneArgs,
     /// For how many seconds the current secret signs beside the new one, up to a week.
@@ -143,8 +143,16 @@ pub(super) struct RotateArgs {
 pub(super) async fn list(args: &ListArgs) -> Result<(), Failed> {
     let query = [("limit", args.limit.to_string())];
     let page = args.target.api()?.get("/v1/webhooks", &query).await?;
-    let columns =
-        ["id", "url", "events", "enabled", "disabled_reason", "circuit", "last_status", "last_error"];
+    let columns = [
+        "id",
+        "url",
+        "events",
+        "enabled",
+        "disabled_reason",
+        "circuit",
+        "last_status",
+        "last_error",
+    ];
     output::rows(args.output, &columns, page["data"].as_array().map_or(&[], Vec::as_slice));
     Ok(())
 }
@@ -238,8 +246,8 @@ impl SettingsArgs {
         };
         let headers = headers.map(|text| serde_json::from_str(&text)).transpose();
         // Not serde's words, which may quote what it reads.
-        let headers: Option<Value> = headers
-            .map_err(|_| Failed::Usage("--headers-file holds no JSON object".to_owned()))?;
+        let headers: Option<Value> =
+            headers.map_err(|_| Failed::Usage("--headers-file holds no JSON object".to_owned()))?;
         let given = [
             ("assistant_id", self.assistant.map(|id| json!(id))),
             ("description", self.description.clone().map(Value::from)),

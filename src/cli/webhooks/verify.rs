@@ -21,7 +21,7 @@ const LONGEST_BODY: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("secrets").required(true).args(["secret", "secret_file"]))]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     /// The endpoint's secret, `whsec_…`; may be given several times. Others on this machine can see
     /// it: `--secret-file` is for secrets in use.
     #[arg(long)]
