@@ -94,6 +94,11 @@ impl<'a> Change<'a> {
     /// Nothing more is sent: every pending delivery of the endpoint ends here. An attempt that is
     /// under way finds its delivery settled.
     pub(super) async fn end_pending(&mut self) -> Result<(), StoreError> {
+        // A backlog may have a million deliveries, and whoever wants them stopped waits for it.
+        query!("set local statement_timeout = '2min'")
+            .execute(&mut *self.tx)
+            .await
+            .during(self.operation)?;
         query!(
             "update webhook_deliveries set state = 'disabled', settled_at = now(),
                  attempting_since = null

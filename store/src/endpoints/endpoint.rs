@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use contract::ids::{EndpointId, OrganizationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sqlx::query;
+use sqlx::query_as;
 use uuid::Uuid;
 
 use crate::{
@@ -109,6 +109,51 @@ impl Endpoint {
     }
 }
 
+/// A row of `webhooks`, without its secrets.
+struct Row {
+    id: Uuid,
+    assistant_id: Option<Uuid>,
+    url: String,
+    events: Vec<String>,
+    enabled: bool,
+    disabled_reason: Option<String>,
+    disabled_at: Option<DateTime<Utc>>,
+    description: String,
+    rate_limit: Option<i32>,
+    ordering: String,
+    headers: Option<Vec<u8>>,
+    thin: bool,
+    schedule: Option<Vec<i32>>,
+    previous_secret_ends_at: Option<DateTime<Utc>>,
+    version: i64,
+    circuit: String,
+    circuit_probe_at: Option<DateTime<Utc>>,
+    failing_since: Option<DateTime<Utc>>,
+    retry_count: i32,
+    last_triggered_at: Option<DateTime<Utc>>,
+    last_status: Option<i32>,
+    last_error: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// Endpoints that were not deleted, by the rest of the statement.
+macro_rules! rows {
+    ($rest:tt, $($argument:expr),+ $(,)?) => {
+        query_as!(
+            Row,
+            "select id, assistant_id, url, events, enabled, disabled_reason, disabled_at, description,
+                 rate_limit, ordering, headers, thin, schedule,
+                 case when previous_secret is not null and previous_secret_ends_at > now()
+                      then previous_secret_ends_at end as previous_secret_ends_at,
+                 version, circuit, circuit_probe_at, failing_since, retry_count, last_triggered_at,
+                 last_status, last_error, created_at, updated_at
+             from webhooks where organization_id = $1 and deleted_at is null and " + $rest,
+            $($argument),+
+        )
+    };
+}
+
 /// A page of an organization's endpoints, newest first.
 pub async fn page(
     db: &Database,
@@ -119,9 +164,18 @@ pub async fn page(
 ) -> Result<Page<Endpoint>, StoreError> {
     const OPERATION: &str = "endpoints.page";
     let mut tx = db.tenant(organization).await?;
-    let asked = Asked { only: None, after, limit: one_more(limit) };
-    let found = read(&mut tx, sealer, organization, asked).await.during(OPERATION)?;
+    let rows = rows!(
+        "(created_at, id) < ($2, $3) order by created_at desc, id desc limit $4",
+        organization.0,
+        after.at,
+        after.id,
+        one_more(limit),
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
     commit(tx, OPERATION).await?;
+    let found = rows.into_iter().map(|row| endpoint(sealer, organization, row)).collect();
     Ok(Page::cut(found, limit))
 }
 
@@ -145,43 +199,12 @@ pub(super) async fn find(
     organization: OrganizationId,
     id: EndpointId,
 ) -> Result<Option<Endpoint>, sqlx::Error> {
-    // With an id the place is not looked at.
-    let asked = Asked { only: Some(id), after: Place::before(DateTime::UNIX_EPOCH), limit: 1 };
-    Ok(read(tx, sealer, organization, asked).await?.pop())
+    let row = rows!("id = $2", organization.0, id.0).fetch_optional(&mut **tx).await?;
+    Ok(row.map(|row| endpoint(sealer, organization, row)))
 }
 
-struct Asked {
-    only: Option<EndpointId>,
-    after: Place,
-    limit: i64,
-}
-
-async fn read(
-    tx: &mut Tx,
-    sealer: &Sealer,
-    organization: OrganizationId,
-    asked: Asked,
-) -> Result<Vec<Endpoint>, sqlx::Error> {
-    let rows = query!(
-        "select id, assistant_id, url, events, enabled, disabled_reason, disabled_at, description,
-             rate_limit, ordering, headers, thin, schedule,
-             case when previous_secret is not null and previous_secret_ends_at > now()
-                  then previous_secret_ends_at end as previous_secret_ends_at,
-             version, circuit, circuit_probe_at, failing_since, retry_count, last_triggered_at,
-             last_status, last_error, created_at, updated_at
-         from webhooks
-         where organization_id = $1 and deleted_at is null
-           and case when $2::uuid is null then (created_at, id) < ($3, $4) else id = $2 end
-         order by created_at desc, id desc limit $5",
-        organization.0,
-        asked.only.map(|id| id.0),
-        asked.after.at,
-        asked.after.id,
-        asked.limit,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let endpoints = rows.into_iter().map(|row| Endpoint {
+fn endpoint(sealer: &Sealer, organization: OrganizationId, row: Row) -> Endpoint {
+    Endpoint {
         id: EndpointId(row.id),
         assistant_id: row.assistant_id,
         url: row.url,
@@ -206,8 +229,7 @@ async fn read(
         last_error: row.last_error,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    });
-    Ok(endpoints.collect())
+    }
 }
 
 /// Headers that no key opens any more are as good as none: setting them anew mends it, and what

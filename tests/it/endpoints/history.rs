@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use postcall::dev::fakes::{Filter, Kind, Provider};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -66,18 +67,31 @@ async fn a_test_is_sent_to_one_endpoint_and_waited_for_and_resent() {
     let told: Value = serde_json::from_str(body).unwrap();
     assert_eq!((&told["type"], &told["data"]["test"]), (&json!("webhook.test"), &json!(true)));
 
+    let rotate = format!("/{id}/rotate-secret");
+    let rotated = world.webhooks(Method::POST, &rotate, None).await.with(200);
     let delivery = tested["delivery_id"].as_str().unwrap();
     let resend = format!("/{id}/deliveries/{delivery}/resend");
     let due = world.webhooks(Method::POST, &resend, None).await.with(202);
     assert_eq!((&due["state"], &due["earlier_attempts"]), (&json!("pending"), &json!(1)), "{due}");
     let again = world.delivery_is(id, delivery, "delivered").await;
     assert_eq!((&again["attempts"], &again["earlier_attempts"]), (&json!(1), &json!(1)), "{again}");
-    let bytes: Vec<Value> = effects
-        .list(&filter)
-        .iter()
-        .map(|effect| serde_json::to_value(effect).unwrap()["request"]["raw"].clone())
-        .collect();
-    assert_eq!(bytes, [json!(body), json!(body)], "the same bytes");
+    let again = serde_json::to_value(&effects.list(&filter)[1]).unwrap()["request"].clone();
+    assert_eq!(again["raw"], json!(body), "the same bytes");
+    assert_eq!(again["headers"]["webhook-id"], json!(id_header));
+    let header = |name: &str| again["headers"][name].as_str().unwrap();
+    assert_eq!(header("webhook-signature").split(' ').count(), 2, "in the overlap both sign");
+    for secret in [&secret, rotated["secret"].as_str().unwrap()] {
+        providers::webhook_out::verify(
+            &id_header,
+            header("webhook-timestamp"),
+            header("webhook-signature"),
+            body.as_bytes(),
+            &[secret.into()],
+            Utc::now(),
+            Duration::from_secs(300),
+        )
+        .unwrap();
+    }
     let logs = format!("/{id}/logs?delivery_id={delivery}");
     let logged = world.webhooks(Method::GET, &logs, None).await.with(200);
     assert_eq!(logged["data"].as_array().unwrap().len(), 2, "{logged}");
