@@ -13,7 +13,7 @@ pub use attempt::{
     WebhookSender,
 };
 pub use headers::{BadHeader, MAX_HEADERS, MAX_NAME_BYTES, MAX_VALUE_BYTES, check_headers};
-pub use sign::{Unsignable, new_secret, sign};
+pub use sign::{Unsignable, check_secret, new_secret, sign};
 pub use verify::{Unverified, verify};
 
 #[cfg(test)]

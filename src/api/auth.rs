@@ -45,6 +45,8 @@ pub enum Scope {
     ReadUsage,
     /// Endpoints and attempts at them.
     ReadWebhooks,
+    /// Endpoints made, changed, tested and deleted; deliveries made again.
+    WriteWebhooks,
 }
 
 impl Scope {
@@ -60,6 +62,7 @@ impl Scope {
             Self::WriteInbox => "inbox:write",
             Self::ReadUsage => "usage:read",
             Self::ReadWebhooks => "webhooks:read",
+            Self::WriteWebhooks => "webhooks:write",
         }
     }
 }

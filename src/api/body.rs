@@ -22,15 +22,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let read = tokio::time::timeout(TIMEOUT, Bytes::from_request(request, state)).await;
-        let read = read.map_err(|_| invalid("The body took too long to arrive.".to_owned()))?;
-        let bytes = read.map_err(|_| invalid("The body is too long, or broke off.".to_owned()))?;
-        // serde would take the fields from an array too, by their order.
-        if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(invalid("The body must be a JSON object.".to_owned()));
-        }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| refused(&error))
+        parse(&read(request, state).await?).map(Self)
     }
+}
+
+/// The body where there is one, else everything by default.
+#[derive(Debug)]
+pub(super) struct MaybeBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(TIMEOUT, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_| invalid("The body took too long to arrive.".to_owned()))?;
+    read.map_err(|_| invalid("The body is too long, or broke off.".to_owned()))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take the fields from an array too, by their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(invalid("The body must be a JSON object.".to_owned()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| refused(&error))
 }
 
 /// serde's words may quote a value, which may be a secret: only names are taken from them.

@@ -41,11 +41,12 @@ use axum::{
     middleware::from_fn,
     response::{IntoResponse, Response},
 };
+use providers::egress::Egress;
 use store::{
     Database,
     objects::Objects,
     sealing::Sealer,
-    signals::{INBOX, Teller},
+    signals::{EVENTS, INBOX, Teller},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -75,17 +76,29 @@ pub struct ApiState {
     pub cursor_key: [u8; 32],
     /// Wakes the dispatcher after a replay.
     inbox: Teller,
+    /// Wakes whoever delivers events, after a test or a resend.
+    events: Teller,
+    /// What endpoints' URLs are judged by.
+    egress: Egress,
     keys: KeyCache,
 }
 
 impl ApiState {
     /// The state of an API whose secrets are sealed, and whose cursors are signed, with the key
     /// of `sealer`. Needs a runtime.
-    pub fn new(db: Database, objects: Objects, live: Live, health: Health, sealer: Sealer) -> Self {
+    pub fn new(
+        db: Database,
+        objects: Objects,
+        live: Live,
+        health: Health,
+        sealer: Sealer,
+        egress: Egress,
+    ) -> Self {
         let cursor_key = sealer.derive("api cursor");
         let inbox = Teller::start(&db, INBOX);
+        let events = Teller::start(&db, EVENTS);
         let keys = KeyCache::default();
-        Self { db, objects, live, health, sealer, cursor_key, inbox, keys }
+        Self { db, objects, live, health, sealer, cursor_key, inbox, events, egress, keys }
     }
 }
 

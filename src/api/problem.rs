@@ -33,7 +33,7 @@ pub struct Problem {
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Which part: `#/query/{name}` or `#/path/{name}`, escaped as in RFC 6901.
+    /// Which part: `#/query/{name}`, `#/path/{name}` or `#/body/{field}`, escaped as in RFC 6901.
     #[schema(example = "#/query/limit")]
     pub pointer: String,
     /// What is wrong with it.
@@ -92,13 +92,18 @@ impl Problem {
         Self::field("path", name, detail.into())
     }
 
+    /// Wrong fields of a body, each with what is wrong with it. The detail names them, too.
+    pub fn body(fields: Vec<(&'static str, String)>) -> Self {
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        let detail = format!("{} {verb} not valid.", names.join(", "));
+        let errors = fields.into_iter().map(|(name, detail)| error("body", name, detail)).collect();
+        Self { kind: Kind::InvalidRequest, detail: Some(detail.into()), errors }
+    }
+
     fn field(place: &str, name: &str, detail: String) -> Self {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        Self {
-            kind: Kind::InvalidRequest,
-            detail: None,
-            errors: vec![FieldError { pointer: format!("#/{place}/{name}"), detail }],
-        }
+        let errors = vec![error(place, name, detail)];
+        Self { kind: Kind::InvalidRequest, detail: None, errors }
     }
 
     /// What kind of problem it is.
@@ -118,6 +123,11 @@ impl Problem {
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
+}
+
+fn error(place: &str, name: &str, detail: String) -> FieldError {
+    let name = name.replace('~', "~0").replace('/', "~1");
+    FieldError { pointer: format!("#/{place}/{name}"), detail }
 }
 
 impl IntoResponse for Problem {

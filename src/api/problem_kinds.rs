@@ -19,6 +19,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// What is there already does not go together with what was asked for.
     Conflict,
+    /// It was changed since: it has not the ETag that `If-Match` names.
+    PreconditionFailed,
     /// A fault of the server.
     Internal,
     /// Something the server needs does not answer.
@@ -29,7 +31,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their status.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::InvalidCursor,
         Self::Unauthenticated,
@@ -37,6 +39,7 @@ impl Kind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::PreconditionFailed,
         Self::Internal,
         Self::Unavailable,
         Self::TooManyStreams,
@@ -52,6 +55,7 @@ impl Kind {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
+            Self::PreconditionFailed => "precondition-failed",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::TooManyStreams => "too-many-streams",
@@ -68,6 +72,7 @@ impl Kind {
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::Conflict => "The request conflicts with what is there",
+            Self::PreconditionFailed => "It was changed since",
             Self::Internal => "Something went wrong on our side",
             Self::Unavailable => "Temporarily unavailable",
             Self::TooManyStreams => "Too many live streams",
@@ -83,6 +88,7 @@ impl Kind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -116,6 +122,10 @@ impl Kind {
             Self::Conflict => {
                 "The request is valid, but does not go together with what is there. The member \
                  detail says how."
+            }
+            Self::PreconditionFailed => {
+                "The header If-Match names another version than there is now: somebody changed it. \
+                 Read it again, and decide again."
             }
             Self::Internal => {
                 "A fault of the server. Tell us the request id, which is the member instance of \

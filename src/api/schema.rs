@@ -4,6 +4,10 @@ use contract::{
     call::{CallStatus, Direction, Provider},
     steps::{Step, StepStatus},
 };
+use store::reads::webhooks::{
+    deliveries::State,
+    logs::{Kind, Outcome},
+};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 pub(super) fn call_status() -> Object {
@@ -29,6 +33,27 @@ pub(super) fn step() -> Object {
 
 pub(super) fn step_status() -> Object {
     one_of(StepStatus::ALL.iter().map(|word| word.as_str()))
+}
+
+/// What an endpoint's events wait for.
+pub(super) fn delivery_order() -> Object {
+    one_of(["none", "call"].into_iter())
+}
+
+pub(super) fn circuit() -> Object {
+    one_of(["closed", "open", "half-open"].into_iter())
+}
+
+pub(super) fn delivery_state() -> Object {
+    one_of(State::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(super) fn log_kind() -> Object {
+    one_of(Kind::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(super) fn outcome() -> Object {
+    one_of(Outcome::ALL.iter().map(|word| word.as_str()))
 }
 
 fn one_of(words: impl Iterator<Item = &'static str>) -> Object {

@@ -28,7 +28,8 @@ fn api() -> Router {
     let live = Live::start(listener, CancellationToken::new());
     let counters = Counters::new(&SecretString::from("redis://127.0.0.1:1")).unwrap();
     let health = Health::new(db.clone(), counters);
-    router(ApiState::new(db, objects, live, health, Sealer::new([7; 32])), Router::new())
+    let (sealer, egress) = (Sealer::new([7; 32]), Egress::new(false));
+    router(ApiState::new(db, objects, live, health, sealer, egress), Router::new())
 }
 
 async fn ask(request: Request<Body>) -> Response<Body> {

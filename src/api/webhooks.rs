@@ -1,133 +1,59 @@
-//! `/v1/webhooks`: endpoints and the attempts at them. Reads only, and never a secret.
+//! `/v1/webhooks`: the endpoints that events are sent to, and what became of the events.
 
-use axum::{Json, extract::State};
+mod check;
+mod deliveries;
+mod forms;
+mod logs;
+mod test_event;
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use contract::ids::EndpointId;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::reads::{Place, webhooks as reads};
-use utoipa::{IntoParams, ToSchema};
+use providers::webhook_out;
+use secrecy::{ExposeSecret, SecretString};
+use store::{
+    endpoints::{self, Changed, Changer, Created, Endpoint, MAX_ENDPOINTS, NewEndpoint, Rotation},
+    reads::Place,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
+use self::forms::{
+    CreateWebhook, PageQuery, RotateSecret, UpdateWebhook, Webhook, WebhookWithSecret, WebhooksPage,
+};
 use super::{
     ApiState,
     auth::{Caller, Scope},
+    body::{Body, MaybeBody},
     cursor,
     extract::{Id, Parameters, limit},
-    problem::Problem,
-    timestamp::Timestamp,
+    problem::{Kind, Problem},
 };
 
 const DEFAULT_LIMIT: u16 = 50;
-/// A log carries payload and answer, up to 28 KB: pages stay under 3 MB.
 const MAX_LIMIT: u16 = 100;
+/// Twenty headers of 1,100 bytes, a URL and a description, with room to spare.
+const LARGEST_BODY: usize = 64 * 1024;
+/// Seconds: a day.
+const USUAL_OVERLAP: u32 = 24 * 3600;
+/// Seconds: a week. A secret that may have leaked signs for no longer.
+const LONGEST_OVERLAP: u32 = 7 * 24 * 3600;
 
 /// The routes of endpoints.
 pub(super) fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(logs))
-}
-
-/// Which page.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// Items in a page.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<u16>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-/// A page of endpoints, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WebhooksPage {
-    /// The endpoints.
-    data: Vec<Webhook>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-}
-
-/// An endpoint of the organization's that events are sent to.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Webhook {
-    /// Its id.
-    #[schema(value_type = Uuid)]
-    id: EndpointId,
-    /// Only events of this assistant's calls, or of all.
-    assistant_id: Option<Uuid>,
-    /// Where events go.
-    #[schema(example = "https://example.com/hooks")]
-    url: String,
-    /// Types of events it gets.
-    #[schema(example = json!(["call.completed", "call.failed"]))]
-    events: Vec<String>,
-    /// Whether events are sent to it.
-    enabled: bool,
-    /// Why not.
-    disabled_reason: Option<String>,
-    /// The customer's words.
-    description: String,
-    /// Most deliveries a second.
-    rate_limit: Option<i32>,
-    /// `none`, or `call` for one after the other within a call.
-    ordering: String,
-    /// Failed attempts since the last success.
-    retry_count: i32,
-    /// Time of the last attempt.
-    last_triggered_at: Option<Timestamp>,
-    /// HTTP status of the last attempt.
-    last_status: Option<i32>,
-    /// Class of the last failure.
-    last_error: Option<String>,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it was last changed.
-    updated_at: Timestamp,
-}
-
-/// A page of attempts, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WebhookLogsPage {
-    /// The attempts.
-    data: Vec<WebhookLog>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-}
-
-/// An attempt to deliver an event.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WebhookLog {
-    /// Its id.
-    id: Uuid,
-    /// The endpoint.
-    #[schema(value_type = Uuid)]
-    webhook_id: EndpointId,
-    /// The delivery, which may take several attempts; null where the event was skipped.
-    delivery_id: Option<Uuid>,
-    /// Type of the event.
-    #[schema(example = "call.completed")]
-    event: String,
-    /// The event: `webhook-id` of the request.
-    event_id: Uuid,
-    /// What was sent.
-    #[schema(value_type = Option<Object>)]
-    payload: Option<Value>,
-    /// HTTP status of the answer; null where there was none.
-    status_code: Option<i32>,
-    /// The first 8 KiB of the answer.
-    response_body: Option<String>,
-    /// Class of the failure; null where the endpoint took the event.
-    #[schema(example = "timeout")]
-    error: Option<String>,
-    /// Which attempt of the delivery, from 1.
-    attempt_number: i32,
-    /// From request to answer, in milliseconds.
-    latency_ms: Option<i32>,
-    /// When the endpoint took the event.
-    delivered_at: Option<Timestamp>,
-    /// When the attempt was made.
-    created_at: Timestamp,
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, update, delete))
+        .routes(routes!(rotate_secret))
+        .merge(test_event::router())
+        .merge(logs::router())
+        .merge(deliveries::router())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 
 /// List webhook endpoints
@@ -143,7 +69,7 @@ async fn list(
     let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let list = format!("webhooks {organization}");
     let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
-    let page = reads::page(&api.db, organization, after, limit).await?;
+    let page = endpoints::page(&api.db, &api.sealer, organization, after, limit).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.and_then(|last| {
         cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id.0 })
@@ -152,70 +78,229 @@ async fn list(
     Ok(Json(WebhooksPage { data, next_cursor }))
 }
 
-/// List attempts at an endpoint
-#[utoipa::path(get, path = "/v1/webhooks/{id}/logs", tag = "webhooks",
-    params(("id" = Uuid, Path, description = "The endpoint"), PageQuery), responses(
-    (status = 200, description = "A page of attempts", body = WebhookLogsPage),
+/// Create a webhook endpoint
+///
+/// Its secret is in the answer, and is never told again.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = CreateWebhook,
+    responses(
+    (status = 201, description = "The endpoint and its secret", body = WebhookWithSecret),
     (status = 400, response = Problem),
-    (status = 404, response = Problem)))]
-async fn logs(
+    (status = 409, response = Problem)))]
+async fn create(
     caller: Caller,
     State(api): State<ApiState>,
-    Id(id): Id<EndpointId>,
-    Parameters(asked): Parameters<PageQuery>,
-) -> Result<Json<WebhookLogsPage>, Problem> {
-    let organization = caller.may(Scope::ReadWebhooks)?;
-    let limit = limit(asked.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let list = format!("webhook logs {organization} {id}");
-    let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
-    let page = reads::logs(&api.db, organization, id, after, limit).await?;
-    let page = page.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
-    });
-    let data = page.items.into_iter().map(|log| WebhookLog::of(id, log)).collect();
-    Ok(Json(WebhookLogsPage { data, next_cursor }))
-}
-
-impl From<reads::Endpoint> for Webhook {
-    fn from(endpoint: reads::Endpoint) -> Self {
-        Self {
-            id: endpoint.id,
-            assistant_id: endpoint.assistant_id,
-            url: endpoint.url,
-            events: endpoint.events,
-            enabled: endpoint.enabled,
-            disabled_reason: endpoint.disabled_reason,
-            description: endpoint.description,
-            rate_limit: endpoint.rate_limit,
-            ordering: endpoint.ordering,
-            retry_count: endpoint.retry_count,
-            last_triggered_at: endpoint.last_triggered_at.map(Timestamp),
-            last_status: endpoint.last_status,
-            last_error: endpoint.last_error,
-            created_at: Timestamp(endpoint.created_at),
-            updated_at: Timestamp(endpoint.updated_at),
+    Body(asked): Body<CreateWebhook>,
+) -> Result<Response, Problem> {
+    let changer = changer(&caller)?;
+    let CreateWebhook { assistant_id, enabled, thin, .. } = asked;
+    let new = check::create(&api.egress, asked)?;
+    let secret = new.secret.map_or_else(random_secret, Ok)?;
+    let endpoint = NewEndpoint {
+        url: &new.url,
+        events: &new.events,
+        secret: &secret,
+        assistant_id,
+        description: &new.description,
+        enabled: enabled.unwrap_or(true),
+        rate_limit: new.rate_limit,
+        ordering: new.ordering,
+        headers: &new.headers,
+        thin: thin.unwrap_or_default(),
+        schedule: new.schedule.as_deref(),
+    };
+    match endpoints::create(&api.db, &api.sealer, &changer, &endpoint).await? {
+        Created::Done(made) => Ok((StatusCode::CREATED, told_once(*made, &secret)).into_response()),
+        Created::UnknownAssistant => Err(unknown_assistant()),
+        Created::TooMany => {
+            let detail = format!(
+                "The organization has {MAX_ENDPOINTS} endpoints, as many as it may: delete one, or \
+                 let one get more events."
+            );
+            Err(Problem::with_detail(Kind::Conflict, detail))
         }
     }
 }
 
-impl WebhookLog {
-    fn of(webhook_id: EndpointId, log: reads::Log) -> Self {
-        Self {
-            id: log.id,
-            webhook_id,
-            delivery_id: log.delivery_id,
-            event: log.event,
-            event_id: log.event_id,
-            payload: log.payload,
-            status_code: log.status_code,
-            response_body: log.response_body,
-            error: log.error,
-            attempt_number: log.attempt_number,
-            latency_ms: log.latency_ms,
-            delivered_at: log.delivered_at.map(Timestamp),
-            created_at: Timestamp(log.created_at),
+/// Show a webhook endpoint
+///
+/// With its health: the circuit, since when it fails, why it is disabled.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The endpoint")), responses(
+    (status = 200, description = "The endpoint", body = Webhook),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem)))]
+async fn show(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Id(id): Id<EndpointId>,
+) -> Result<Response, Problem> {
+    let organization = caller.may(Scope::ReadWebhooks)?;
+    let found = endpoints::get(&api.db, &api.sealer, organization, id).await?;
+    found.map(shown).ok_or_else(unknown)
+}
+
+/// Change a webhook endpoint
+///
+/// What is not given stays as it is; null puts back the default. With `If-Match` only where nobody
+/// changed the endpoint since it had that `ETag`.
+#[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The endpoint"),
+        ("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
+    request_body = UpdateWebhook, responses(
+    (status = 200, description = "The endpoint as it is now", body = Webhook),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem),
+    (status = 412, response = Problem)))]
+async fn update(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Id(id): Id<EndpointId>,
+    headers: HeaderMap,
+    Body(asked): Body<UpdateWebhook>,
+) -> Result<Response, Problem> {
+    let changer = changer(&caller)?;
+    let changes = check::update(&api.egress, asked)?;
+    let expected = expected(&headers);
+    let (db, sealer) = (&api.db, &api.sealer);
+    match endpoints::update(db, sealer, &changer, id, expected.as_deref(), &changes).await? {
+        Changed::Done(now) => Ok(shown(*now)),
+        Changed::Unknown => Err(unknown()),
+        Changed::Stale => {
+            let detail = "The endpoint was changed since: it has another ETag than If-Match names.";
+            Err(Problem::with_detail(Kind::PreconditionFailed, detail))
         }
+        Changed::UnknownAssistant => Err(unknown_assistant()),
+    }
+}
+
+/// Delete a webhook endpoint
+///
+/// Nothing is sent to it any more, also not what waits.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The endpoint")), responses(
+    (status = 204, description = "There is no such endpoint any more"),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem)))]
+async fn delete(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Id(id): Id<EndpointId>,
+) -> Result<StatusCode, Problem> {
+    let changer = changer(&caller)?;
+    match endpoints::delete(&api.db, &api.sealer, &changer, id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(unknown()),
+    }
+}
+
+/// Rotate an endpoint's secret
+///
+/// The new secret is in the answer, and is never told again. The one before it signs beside it for
+/// `overlap_seconds`: each message then carries both signatures. An even older one signs no more.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The endpoint")), request_body = RotateSecret,
+    responses(
+    (status = 200, description = "The endpoint and its new secret", body = WebhookWithSecret),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem),
+    (status = 409, response = Problem)))]
+async fn rotate_secret(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Id(id): Id<EndpointId>,
+    MaybeBody(asked): MaybeBody<RotateSecret>,
+) -> Result<Response, Problem> {
+    let changer = changer(&caller)?;
+    let overlap = asked.overlap_seconds.unwrap_or(USUAL_OVERLAP);
+    if overlap > LONGEST_OVERLAP {
+        let rule = format!("must be between 0 and {LONGEST_OVERLAP}, a week");
+        return Err(Problem::body(vec![("overlap_seconds", rule)]));
+    }
+    let secret = match asked.secret {
+        Some(given) => check::new_secret(&given).map(|()| given)?,
+        None => random_secret()?,
+    };
+    let overlap = Duration::from_secs(overlap.into());
+    match endpoints::rotate(&api.db, &api.sealer, &changer, id, &secret, overlap).await? {
+        Rotation::Rotated(now) => Ok(told_once(*now, &secret)),
+        Rotation::SameSecret => {
+            let detail = "This is the current secret already; the one before it stays as it is.";
+            Err(Problem::with_detail(Kind::Conflict, detail))
+        }
+        Rotation::Unknown => Err(unknown()),
+    }
+}
+
+fn changer(caller: &Caller) -> Result<Changer, Problem> {
+    let organization = caller.may(Scope::WriteWebhooks)?;
+    Ok(Changer { organization, actor: caller.actor() })
+}
+
+fn random_secret() -> Result<SecretString, Problem> {
+    webhook_out::new_secret().map_err(|error| {
+        tracing::error!(%error, "no randomness from the system");
+        Problem::new(Kind::Internal)
+    })
+}
+
+fn shown(endpoint: Endpoint) -> Response {
+    ([(header::ETAG, etag(endpoint.version))], Json(Webhook::from(endpoint))).into_response()
+}
+
+/// With the secret, which nothing on the way may keep.
+fn told_once(endpoint: Endpoint, secret: &SecretString) -> Response {
+    let headers = [
+        (header::ETAG, etag(endpoint.version)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let secret = secret.expose_secret().to_owned();
+    (headers, Json(WebhookWithSecret { secret, webhook: endpoint.into() })).into_response()
+}
+
+fn etag(version: i64) -> HeaderValue {
+    let text = format!("\"{version}\"");
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}
+
+/// The versions that `If-Match` names; none where any will do. A weak tag, or what is no tag of
+/// ours, matches nothing (RFC 9110, 13.1.1).
+fn expected(headers: &HeaderMap) -> Option<Vec<i64>> {
+    let mut given = headers.get_all(header::IF_MATCH).iter().peekable();
+    given.peek()?;
+    let tags: Vec<&str> = given
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .collect();
+    let version = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    if tags.contains(&"*") { None } else { Some(tags.iter().filter_map(version).collect()) }
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("webhook endpoint")
+}
+
+fn unknown_assistant() -> Problem {
+    let detail = "is no assistant of the organization".to_owned();
+    Problem::body(vec![("assistant_id", detail)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match_names_versions_strongly_or_any() {
+        let expected = |value: &'static str| {
+            let value = HeaderValue::from_static(value);
+            expected(&HeaderMap::from_iter([(header::IF_MATCH, value)]))
+        };
+        assert_eq!(super::expected(&HeaderMap::new()), None);
+        assert_eq!(expected("*"), None);
+        assert_eq!(expected("\"7\""), Some(vec![7]));
+        assert_eq!(expected("\"7\", \"8\""), Some(vec![7, 8]));
+        for nothing in ["W/\"7\"", "7", "", "\"x\""] {
+            assert_eq!(expected(nothing), Some(vec![]), "{nothing}");
+        }
+        assert_eq!(etag(7), "\"7\"");
     }
 }

@@ -14,6 +14,7 @@ mod schedules;
 mod target;
 mod trigger;
 mod usage;
+mod webhooks;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -93,6 +94,9 @@ enum Command {
     /// Secrets that providers prove themselves with.
     #[command(subcommand)]
     Credentials(credentials::CredentialsCommand),
+    /// Endpoints that events are sent to, and what became of the events.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Minutes used, by day and period, and the books behind them.
     #[command(subcommand)]
     Usage(usage::UsageCommand),
@@ -185,6 +189,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Calls(command) => calls::run(command).await?,
         Command::Inbox(command) => inbox::run(command).await?,
         Command::Credentials(command) => credentials::run(command).await?,
+        Command::Webhooks(command) => webhooks::run(command).await?,
         Command::Usage(command) => usage::run(command).await?,
         Command::Billing(command) => billing::run(command).await?,
         Command::Org(command) => org::run(command).await?,

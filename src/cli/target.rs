@@ -131,7 +131,7 @@ impl Target {
         Err(match status {
             StatusCode::NOT_FOUND => Failed::NotFound(text),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::NotAllowed(text),
-            StatusCode::CONFLICT => Failed::Conflict(text),
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Failed::Conflict(text),
             StatusCode::BAD_REQUEST => Failed::Usage(text),
             _ => Failed::Other(anyhow!(text)),
         })

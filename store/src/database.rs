@@ -103,6 +103,16 @@ impl Database {
         self.begin("app.organization_id", &organization.to_string()).await
     }
 
+    /// The same for filters over long lists: statements are planned for their values, because a plan
+    /// for all values takes an index that the rarest of them make it walk from end to end.
+    pub(crate) async fn tenant_search(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Tx, StoreError> {
+        let setting = "plan_cache_mode = force_custom_plan; set local app.organization_id";
+        self.begin(setting, &organization.to_string()).await
+    }
+
     /// Begins a transaction of the dispatcher, which reads references across organizations.
     pub async fn dispatch(&self) -> Result<Tx, StoreError> {
         self.begin("app.scope", "dispatch").await

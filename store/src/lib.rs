@@ -14,6 +14,7 @@ pub mod daily;
 pub mod database;
 pub mod deliveries;
 pub mod dispatch;
+pub mod endpoints;
 pub mod error;
 pub mod events;
 pub mod finish;

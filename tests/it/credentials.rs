@@ -322,7 +322,7 @@ async fn secrets_are_sealed_at_rest_and_open_nowhere_else() {
 }
 
 impl World {
-    async fn key_with(&self, scopes: &[&str]) -> String {
+    pub(crate) async fn key_with(&self, scopes: &[&str]) -> String {
         let key = DemoSecrets::generate().unwrap().shown().api_key;
         let sql = "insert into api_keys (id, organization_id, name, key_prefix, key_hash, scopes)
                    values ($1, $2, 'narrow', $3, $4, $5)";

@@ -79,6 +79,14 @@ fn key(secret: &SecretString) -> Result<Zeroizing<Vec<u8>>, Unsignable> {
     if KEY_BYTES.contains(&key.len()) { Ok(key) } else { Err(Unsignable::BadSecret) }
 }
 
+/// Checks a secret that a customer gave.
+///
+/// # Errors
+/// When it is not of the form that Standard Webhooks asks for.
+pub fn check_secret(secret: &SecretString) -> Result<(), Unsignable> {
+    key(secret).map(drop)
+}
+
 /// A new secret: `whsec_` and the base64 of 32 random bytes.
 ///
 /// # Errors

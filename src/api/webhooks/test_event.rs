@@ -1,0 +1,194 @@
+//! Events that only test an endpoint.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{TimeDelta, Utc};
+use contract::{
+    events::EVENT_TYPES,
+    ids::{DeliveryId, EndpointId, OrganizationId},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{
+    StoreError,
+    endpoints::{self, TestSent, Tested},
+    reads::{
+        Place,
+        webhooks::logs::{self, Filter},
+    },
+};
+use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{changer, logs::WebhookLog, unknown};
+use crate::api::{
+    ApiState,
+    auth::Caller,
+    body::MaybeBody,
+    extract::Id,
+    problem::{Kind, Problem},
+};
+
+const TEST: &str = "webhook.test";
+/// An attempt takes ten seconds at most, and something may be before it.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks into the log.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(test))
+}
+
+/// What to send.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestRequest {
+    /// An example of this type, marked `"test": true`, whatever the endpoint subscribes to. Default:
+    /// `webhook.test`.
+    #[schema(example = "call.completed")]
+    event_type: Option<String>,
+    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it.
+    wait: Option<bool>,
+}
+
+/// A test on its way, or at its end.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WebhookTest {
+    /// The event: `webhook-id` of its requests.
+    event_id: Uuid,
+    /// Its delivery.
+    #[schema(value_type = Uuid)]
+    delivery_id: DeliveryId,
+    /// What came of the first attempt; null where nobody waited for it, or it took too long.
+    attempt: Option<WebhookLog>,
+}
+
+/// Test an endpoint
+///
+/// Sends one event to this endpoint alone, signed and tried like any other. A failed test is tried
+/// again like any other, too.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/test", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The endpoint")), request_body = TestRequest,
+    responses(
+    (status = 200, description = "The first attempt was made", body = WebhookTest),
+    (status = 202, description = "The event waits to be sent", body = WebhookTest),
+    (status = 400, response = Problem),
+    (status = 404, response = Problem),
+    (status = 409, response = Problem)))]
+async fn test(
+    caller: Caller,
+    State(api): State<ApiState>,
+    Id(id): Id<EndpointId>,
+    MaybeBody(asked): MaybeBody<TestRequest>,
+) -> Result<(StatusCode, Json<WebhookTest>), Problem> {
+    let changer = changer(&caller)?;
+    let event_type = asked.event_type.as_deref().unwrap_or(TEST);
+    if !EVENT_TYPES.contains(&event_type) {
+        let detail = "is no type of event".to_owned();
+        return Err(Problem::body(vec![("event_type", detail)]));
+    }
+    let data = example(event_type, changer.organization, id);
+    let sent = match endpoints::test(&api.db, &changer, id, event_type, &data).await? {
+        Tested::Sent(sent) => sent,
+        Tested::Unknown => return Err(unknown()),
+        Tested::Disabled => {
+            let detail = "The endpoint is disabled: enable it first.";
+            return Err(Problem::with_detail(Kind::Conflict, detail));
+        }
+    };
+    api.events.tell();
+    let attempt = match asked.wait {
+        Some(true) => attempted(&api, changer.organization, id, sent).await?,
+        _ => None,
+    };
+    let status = if attempt.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let TestSent { event_id, delivery_id } = sent;
+    let attempt = attempt.map(|log| WebhookLog::of(id, log));
+    Ok((status, Json(WebhookTest { event_id, delivery_id, attempt })))
+}
+
+/// The first attempt, once it is in the log; none where it is not within [`PATIENCE`].
+async fn attempted(
+    api: &ApiState,
+    organization: OrganizationId,
+    endpoint: EndpointId,
+    sent: TestSent,
+) -> Result<Option<logs::Log>, StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    // The database's clock wrote the times of the rows, and may be a little ahead of ours.
+    let newest = Place::before(Utc::now() + TimeDelta::days(1));
+    let filter = Filter { delivery_id: Some(sent.delivery_id), ..Filter::everything(newest) };
+    loop {
+        let page = logs::page(&api.db, organization, endpoint, &filter, 1).await?;
+        // Deleted meanwhile: nothing will come.
+        let Some(page) = page else { return Ok(None) };
+        if let Some(attempt) = page.items.into_iter().next() {
+            return Ok(Some(attempt));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Data of an event of this type, as of something that never happened.
+fn example(event_type: &str, organization: OrganizationId, endpoint: EndpointId) -> Value {
+    let now = store::events::timestamp(Utc::now());
+    let mut data = match event_type.split('.').next().unwrap_or_default() {
+        "call" | "conversation" | "driver_call" => call(event_type, &now),
+        "usage" | "billing" => json!({ "period_start": now, "minutes": 812, "included": 1000 }),
+        "webhook" => json!({ "webhook_id": endpoint, "message": "This is a test." }),
+        _ => json!({ "id": Uuid::nil() }),
+    };
+    data["organization_id"] = json!(organization);
+    data["test"] = true.into();
+    data
+}
+
+fn call(event_type: &str, now: &str) -> Value {
+    let id = Uuid::nil();
+    json!({
+        "id": id,
+        "provider": "vapi",
+        "provider_call_id": "test",
+        "direction": "inbound",
+        "status": match event_type {
+            "call.started" => "in-progress",
+            "call.failed" => "failed",
+            _ => "completed",
+        },
+        "from_number": "+14155550123",
+        "to_number": "+14155550100",
+        "started_at": now,
+        "ended_at": null,
+        "duration_seconds": 61,
+        "billed_minutes": 2,
+        "ended_reason": "customer-ended-call",
+        "summary": "A test of this endpoint.",
+        "has_transcript": true,
+        "created_at": now,
+        "links": {
+            "call": format!("/v1/calls/{id}"),
+            "transcript": format!("/v1/calls/{id}/transcript"),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_an_example_that_says_that_it_is_one() {
+        for event_type in EVENT_TYPES {
+            let (organization, endpoint) = (OrganizationId(Uuid::max()), EndpointId(Uuid::max()));
+            let data = example(event_type, organization, endpoint);
+            assert_eq!(data["test"], true, "{event_type}");
+            assert_eq!(data["organization_id"], json!(organization), "{event_type}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What all changes have in common: the wait for each other, and the audit log.
+
+use contract::ids::{EndpointId, OrganizationId};
+use serde_json::Value;
+use sqlx::query;
+use uuid::Uuid;
+
+use super::endpoint::{Endpoint, find};
+use crate::{
+    Database, StoreError,
+    audit::{self, Entry},
+    database::{Tx, commit},
+    error::During,
+    sealing::Sealer,
+};
+
+/// Whose endpoints are changed, and by whom.
+#[derive(Debug, Clone)]
+pub struct Changer {
+    /// Owner of the endpoints.
+    pub organization: OrganizationId,
+    /// Who changes them, for the audit log: `api_key:{id}`.
+    pub actor: String,
+}
+
+impl Changer {
+    /// Begins a transaction that no other change of the organization's endpoints runs beside.
+    ///
+    /// An advisory lock: one of the endpoint's row would have to be taken before the locks of its
+    /// deliveries, and whoever attempts them takes them the other way round.
+    pub(super) async fn begin(
+        &self,
+        db: &Database,
+        operation: &'static str,
+    ) -> Result<Tx, StoreError> {
+        let mut tx = db.tenant(self.organization).await?;
+        let name = format!("endpoints/{}", self.organization);
+        query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+            .execute(&mut *tx)
+            .await
+            .during(operation)?;
+        Ok(tx)
+    }
+
+    /// Writes the audit log.
+    pub(super) async fn record(
+        &self,
+        tx: &mut Tx,
+        action: &'static str,
+        target: &str,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Result<(), StoreError> {
+        let entry = Entry {
+            organization_id: self.organization,
+            actor: &self.actor,
+            action,
+            target,
+            before,
+            after,
+        };
+        audit::record(tx, entry).await
+    }
+}
+
+/// How the audit log names an endpoint.
+pub(super) fn target(id: EndpointId) -> String {
+    format!("webhooks:{id}")
+}
+
+/// A transaction that changes one endpoint. Dropped without [`Change::finish`] it changes nothing.
+pub(super) struct Change<'a> {
+    pub(super) tx: Tx,
+    pub(super) before: Endpoint,
+    sealer: &'a Sealer,
+    changer: &'a Changer,
+    operation: &'static str,
+}
+
+impl<'a> Change<'a> {
+    /// None where there is no such endpoint.
+    pub(super) async fn begin(
+        db: &Database,
+        sealer: &'a Sealer,
+        changer: &'a Changer,
+        id: EndpointId,
+        operation: &'static str,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut tx = changer.begin(db, operation).await?;
+        let before = find(&mut tx, sealer, changer.organization, id).await.during(operation)?;
+        Ok(before.map(|before| Self { tx, before, sealer, changer, operation }))
+    }
+
+    /// Nothing more is sent: every pending delivery of the endpoint ends here. An attempt that is
+    /// under way finds its delivery settled.
+    pub(super) async fn end_pending(&mut self) -> Result<(), StoreError> {
+        // A backlog may have a million deliveries, and whoever wants them stopped waits for it.
+        query!("set local statement_timeout = '2min'")
+            .execute(&mut *self.tx)
+            .await
+            .during(self.operation)?;
+        query!(
+            "update webhook_deliveries set state = 'disabled', settled_at = now(),
+                 attempting_since = null
+             where id in (select id from webhook_deliveries
+                          where webhook_id = $1 and organization_id = $2 and state = 'pending'
+                          order by id for update)
+               and state = 'pending'",
+            self.before.id.0,
+            self.changer.organization.0,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .map(drop)
+        .during(self.operation)
+    }
+
+    /// Writes the audit log and commits; tells what the endpoint became, nothing where it is gone.
+    pub(super) async fn finish(mut self) -> Result<Option<Endpoint>, StoreError> {
+        let (organization, id) = (self.changer.organization, self.before.id);
+        let after = find(&mut self.tx, self.sealer, organization, id).await;
+        let after = after.during(self.operation)?;
+        let (was, is) = (self.before.audited(), after.as_ref().map(Endpoint::audited));
+        self.changer.record(&mut self.tx, self.operation, &target(id), Some(was), is).await?;
+        commit(self.tx, self.operation).await?;
+        Ok(after)
+    }
+}
+
+/// Whether the organization has such an assistant.
+pub(super) async fn has_assistant(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    assistant: Uuid,
+    operation: &'static str,
+) -> Result<bool, StoreError> {
+    let found = query!(
+        "select id from assistants where id = $1 and organization_id = $2",
+        assistant,
+        organization.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during(operation)?;
+    Ok(found.is_some())
+}

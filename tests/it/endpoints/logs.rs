@@ -1,0 +1,217 @@
+//! The log of an endpoint that was busy: every filter is served by an index.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::World;
+
+/// Rows in the log.
+const ROWS: i32 = 100_000;
+
+/// A busy endpoint: of a thousand rows one is a skip, one timed out, some answered otherwise. Five
+/// more endpoints share the table.
+const GENERATE: &str = "
+    insert into webhooks (id, organization_id, url, events, secret)
+    select gen_random_uuid(), $2, 'https://example.com/', '{*}', '' from generate_series(1, 5);
+    insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id, payload,
+        status_code, response_body, error, attempt_number, latency_ms, kind, created_at)
+    select gen_random_uuid(), $1, $2, case when i % 1000 <> 7 then gen_random_uuid() end,
+        case when i % 5000 = 3 then 'call.failed' else 'call.completed' end, gen_random_uuid(), '{}',
+        case when i % 1000 in (7, 1) then null when i % 3000 = 2 then 503
+             when i % 10000 = 17 then 204 else 200 end, 'ok',
+        case when i % 1000 = 7 then 'rate-limited' when i % 1000 = 1 then 'timeout'
+             when i % 3000 = 2 then 'status' end,
+        1, 20, case when i % 1000 = 7 then 'skip' else 'attempt' end,
+        now() - i * interval '1 second'
+    from generate_series(1, $3) i;
+    insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
+        status_code, attempt_number, created_at)
+    select gen_random_uuid(), w.id, $2, gen_random_uuid(), 'call.completed', gen_random_uuid(), 200, 1,
+        now() - i * interval '1 minute'
+    from webhooks w, generate_series(1, 4000) i where w.secret = '';
+    analyze webhook_logs; analyze webhooks; analyze webhook_deliveries";
+
+impl World {
+    async fn generate_log(&self, endpoint: Uuid) {
+        let sql = GENERATE
+            .replace("$1", &format!("'{endpoint}'"))
+            .replace("$2", &format!("'{}'", self.organization()))
+            .replace("$3", &ROWS.to_string());
+        self.db.batch_execute(&sql).await.expect("a log");
+    }
+
+    /// How Postgres answers one of the statements of the log, as the API's role.
+    async fn plan_of_log(&self, endpoint: Uuid, marker: &str, filters: [&str; 7]) -> String {
+        let own = self.organization();
+        let nobody = Uuid::nil();
+        let filters = filters.join(", ");
+        let arguments = format!(
+            "'{endpoint}', '{own}', '-infinity', now() + interval '1 day', '{nobody}', 51, {filters}"
+        );
+        let statement = statement(marker);
+        let types = "uuid, uuid, timestamptz, timestamptz, uuid, bigint, text, integer, text, text, \
+                     text, uuid, uuid";
+        let begin = format!(
+            "begin; set local role postcall_api; set local plan_cache_mode = force_custom_plan;
+             set local app.organization_id = '{own}'; prepare asked ({types}) as {statement}"
+        );
+        self.db.batch_execute(&begin).await.expect("a statement");
+        let explain =
+            format!("explain (analyze, costs off, timing off) execute asked ({arguments})");
+        let lines = self.db.simple_query(&explain).await.expect("a plan");
+        self.db.batch_execute("rollback; deallocate asked").await.expect("rolled back");
+        let lines = lines.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Ids of all rows that a filter finds, page by page.
+    async fn found(&self, endpoint: Uuid, query: &str) -> Vec<Value> {
+        let (mut rows, mut next) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/{endpoint}/logs?limit=37&{query}{next}");
+            let page = self.webhooks(Method::GET, &path, None).await.with(200);
+            rows.extend(page["data"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return rows,
+            }
+        }
+    }
+}
+
+/// The one statement of the log with these words, as it is checked at compile time.
+fn statement(marker: &str) -> String {
+    let folder = format!("{}/.sqlx", env!("CARGO_MANIFEST_DIR"));
+    let statements = std::fs::read_dir(folder).unwrap().flatten().filter_map(|file| {
+        let data: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        let statement = data["query"].as_str()?.to_owned();
+        (statement.contains("l.response_headers") && statement.contains(marker))
+            .then_some(statement)
+    });
+    let found: Vec<String> = statements.collect();
+    assert_eq!(found.len(), 1, "statements of the log with {marker:?}");
+    found.into_iter().next().unwrap()
+}
+
+const ANY: &str = "null";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_of_the_log_goes_by_an_index() {
+    let world = World::quiet().await;
+    let (endpoint, _) = world.endpoint("busy", &serde_json::json!({})).await;
+    world.generate_log(endpoint).await;
+    let (time, outcome) = ("webhook_logs l where true", "with recursive codes");
+    let (event, status) = ("where l.event = $7", "where l.status_code = $8");
+    let (error, id) = ("where l.error = $9", "gen_random_uuid()");
+    let none = [ANY; 7];
+    let with = |place: usize, value: &'static str| {
+        let mut filters = none;
+        filters[place] = value;
+        filters
+    };
+    for (marker, filters, index) in [
+        (time, none, "webhook_logs_webhook"),
+        (event, with(0, "'call.failed'"), "webhook_logs_event"),
+        (event, with(0, "'call.started'"), "webhook_logs_event"),
+        (status, with(1, "503"), "webhook_logs_status"),
+        (status, with(1, "500"), "webhook_logs_status"),
+        (error, with(2, "'timeout'"), "webhook_logs_error"),
+        (error, with(2, "'dns'"), "webhook_logs_error"),
+        (outcome, with(3, "'skip'"), "webhook_logs_error"),
+        (outcome, with(3, "'attempt'"), "webhook_logs_status"),
+        (outcome, with(4, "'failed'"), "webhook_logs_error"),
+        (outcome, with(4, "'delivered'"), "webhook_logs_status"),
+        ("from webhook_deliveries d join", with(5, id), "webhook_logs_delivery"),
+        ("where l.delivery_id = $13", with(6, id), "webhook_logs_delivery"),
+    ] {
+        let plan = world.plan_of_log(endpoint, marker, filters).await;
+        assert!(plan.contains(index), "{filters:?} by {index}:\n{plan}");
+        assert!(!plan.contains("Seq Scan on webhook_logs"), "{filters:?}:\n{plan}");
+        for line in plan.lines().filter(|line| line.contains("Rows Removed by Filter")) {
+            let removed: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(removed < 1000, "{filters:?}: it walks the log:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_find_what_they_name_page_by_page() {
+    let world = World::quiet().await;
+    let (endpoint, _) = world.endpoint("busy", &serde_json::json!({})).await;
+    world.generate_log(endpoint).await;
+    let one = "select event_id, delivery_id from webhook_logs
+               where webhook_id = $1 and error = 'timeout' limit 1";
+    let row = world.db.query_one(one, &[&endpoint]).await.unwrap();
+    let (event_id, delivery_id): (Uuid, Uuid) = (row.get(0), row.get(1));
+    // As the deliverer leaves them: a delivery for what was attempted, an event for what was skipped.
+    let sql =
+        "insert into webhook_deliveries (id, organization_id, event_id, webhook_id, event, body)
+               values ($1, $2, $3, $4, 'call.completed', '{}')";
+    let own = world.organization();
+    world.db.execute(sql, &[&delivery_id, &own, &event_id, &endpoint]).await.unwrap();
+    let sql = "insert into events (id, organization_id, type, payload, created_at)
+               select event_id, organization_id, event, '{}', created_at from webhook_logs
+               where webhook_id = $1 and kind = 'skip' order by created_at limit 1 returning id";
+    let skipped: Uuid = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+    for (query, condition) in [
+        ("event=call.failed".to_owned(), "event = 'call.failed'".to_owned()),
+        ("status_code=503".to_owned(), "status_code = 503".to_owned()),
+        ("status_code=204".to_owned(), "status_code = 204".to_owned()),
+        ("error=timeout".to_owned(), "error = 'timeout'".to_owned()),
+        ("kind=skip".to_owned(), "kind = 'skip'".to_owned()),
+        ("outcome=failed".to_owned(), "kind = 'attempt' and error is not null".to_owned()),
+        ("outcome=failed&kind=attempt&error=status".to_owned(), "error = 'status'".to_owned()),
+        (
+            "outcome=delivered&status_code=204".to_owned(),
+            "error is null and status_code = 204".to_owned(),
+        ),
+        (
+            "outcome=delivered&event=call.failed".to_owned(),
+            "error is null and event = 'call.failed'".to_owned(),
+        ),
+        ("kind=skip&event=call.failed".to_owned(), "false".to_owned()),
+        (format!("event_id={event_id}"), format!("event_id = '{event_id}'")),
+        (format!("event_id={skipped}"), format!("event_id = '{skipped}'")),
+        (format!("delivery_id={delivery_id}"), format!("delivery_id = '{delivery_id}'")),
+        (format!("event_id={event_id}&outcome=delivered"), "false".to_owned()),
+    ] {
+        let sql = format!(
+            "select id::text from webhook_logs where webhook_id = $1 and {condition}
+             order by created_at desc, id desc"
+        );
+        let expected = world.db.query(&sql, &[&endpoint]).await.unwrap();
+        let expected: Vec<String> = expected.iter().map(|row| row.get(0)).collect();
+        let found = world.found(endpoint, &query).await;
+        let found: Vec<&str> = found.iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{query}");
+        assert!(condition == "false" || !expected.is_empty(), "{query} finds something");
+    }
+    in_a_range(&world, endpoint).await;
+}
+
+/// `from` is in the range and `to` is not; a cursor belongs to its filters.
+async fn in_a_range(world: &World, endpoint: Uuid) {
+    let sql = "select to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
+               from webhook_logs where webhook_id = $1 order by created_at desc offset $2 limit 1";
+    let at = async |offset: i64| -> String {
+        world.db.query_one(sql, &[&endpoint, &offset]).await.unwrap().get(0)
+    };
+    let (newer, older) = (at(1000).await, at(1150).await);
+    for (query, count) in [("", 150), ("&kind=attempt", 149), ("&outcome=delivered", 149)] {
+        let query = format!("from={older}&to={newer}{query}");
+        let found = world.found(endpoint, &query).await;
+        let ids: BTreeSet<&str> = found.iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!((found.len(), ids.len()), (count, count), "{query}");
+    }
+    let first = format!("/{endpoint}/logs?kind=skip&limit=1");
+    let page = world.webhooks(Method::GET, &first, None).await.with(200);
+    let cursor = page["next_cursor"].as_str().unwrap().to_owned();
+    let other = format!("/{endpoint}/logs?kind=attempt&cursor={cursor}");
+    world.webhooks(Method::GET, &other, None).await.with(400);
+}
