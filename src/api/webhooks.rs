@@ -4,6 +4,7 @@ mod check;
 mod deliveries;
 mod forms;
 mod logs;
+mod recoveries;
 mod test_event;
 
 use std::time::Duration;
@@ -53,6 +54,7 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .merge(test_event::router())
         .merge(logs::router())
         .merge(deliveries::router())
+        .merge(recoveries::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 

@@ -1,7 +1,9 @@
-//! `postcall webhooks list|show|create|update|delete|rotate-secret|test|logs|deliveries|resend|verify`.
+//! `postcall webhooks list|show|create|update|delete|rotate-secret|test|logs|deliveries|resend|recover|recoveries|
+//! recovery|pause|resume|abort|verify`.
 
 mod history;
 mod manage;
+mod recover;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -33,6 +35,18 @@ pub(super) enum WebhooksCommand {
     Deliveries(history::DeliveriesArgs),
     /// Send a delivery once more, under the same id.
     Resend(history::ResendArgs),
+    /// Make deliveries again in bulk: what failed, or what was never sent.
+    Recover(recover::RecoverArgs),
+    /// List recoveries of an endpoint, newest first.
+    Recoveries(recover::ListArgs),
+    /// Show what became of each delivery of a recovery.
+    Recovery(recover::ItemsArgs),
+    /// Begin nothing more of a recovery, for now.
+    Pause(recover::ChangeArgs),
+    /// Go on with a recovery.
+    Resume(recover::ChangeArgs),
+    /// Begin nothing more of a recovery, ever.
+    Abort(recover::ChangeArgs),
     /// Check the signature of a message that was received, without a network.
     Verify(verify::VerifyArgs),
 }
@@ -61,6 +75,12 @@ pub(super) async fn run(command: WebhooksCommand) -> Result<(), Failed> {
         WebhooksCommand::Logs(args) => history::logs(&args).await,
         WebhooksCommand::Deliveries(args) => history::deliveries(&args).await,
         WebhooksCommand::Resend(args) => history::resend(&args).await,
+        WebhooksCommand::Recover(args) => recover::recover(&args).await,
+        WebhooksCommand::Recoveries(args) => recover::list(&args).await,
+        WebhooksCommand::Recovery(args) => recover::items(&args).await,
+        WebhooksCommand::Pause(args) => recover::change(&args, "pause").await,
+        WebhooksCommand::Resume(args) => recover::change(&args, "resume").await,
+        WebhooksCommand::Abort(args) => recover::change(&args, "abort").await,
         WebhooksCommand::Verify(args) => verify::verify(&args),
     }
 }

@@ -4,6 +4,7 @@ mod kills;
 mod made;
 mod organization;
 mod queue;
+mod recoveries;
 mod skips;
 
 use std::time::Duration;

@@ -14,8 +14,9 @@ use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::history::v1::{History, history_event::Attributes};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
-    BillingCycle, BillingSweep, CallProcessing, MeterErrorReport, Onboarding, PartitionMaintenance,
-    ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation, WebhookDelivery,
+    BillingCycle, BillingSweep, CallProcessing, LogRetention, MeterErrorReport, Onboarding,
+    PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation,
+    WebhookDelivery, WebhookRecovery,
 };
 
 /// Where workers say which workflows they run.
@@ -34,6 +35,8 @@ fn options() -> WorkflowReplayerOptions {
         .unwrap()
         .register_workflow::<CallProcessing>()
         .unwrap()
+        .register_workflow::<LogRetention>()
+        .unwrap()
         .register_workflow::<MeterErrorReport>()
         .unwrap()
         .register_workflow::<Onboarding>()
@@ -49,6 +52,8 @@ fn options() -> WorkflowReplayerOptions {
         .register_workflow::<UsageReconciliation>()
         .unwrap()
         .register_workflow::<WebhookDelivery>()
+        .unwrap()
+        .register_workflow::<WebhookRecovery>()
         .unwrap()
         .build()
 }

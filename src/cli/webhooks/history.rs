@@ -140,7 +140,7 @@ pub(super) async fn deliveries(args: &DeliveriesArgs) -> Result<(), Failed> {
     page(&args.of, "deliveries", &given, args.limit, &columns).await
 }
 
-async fn page(
+pub(super) async fn page(
     of: &OneArgs,
     what: &str,
     given: &[(&'static str, &Option<String>)],

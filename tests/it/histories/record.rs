@@ -7,9 +7,11 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use contract::{
     call::Provider,
-    names::{alert_workflow_id, error_report_workflow_id},
+    names::{
+        alert_workflow_id, delivery_workflow_id, error_report_workflow_id, recovery_workflow_id,
+    },
 };
-use postcall::dev::fakes::StripeSettings;
+use postcall::dev::fakes::{Provider as FakeProvider, StripeSettings};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::enums::v1::EventType;
 use tokio_postgres::types::ToSql;
@@ -47,6 +49,12 @@ impl World {
         let (_, talk, code) = world.cli(&["schedules", "apply"]).await;
         assert_eq!(code, 0, "{talk}");
         world
+    }
+
+    async fn newest_delivery(&self) -> String {
+        let sql = "select id from webhook_deliveries order by event_id desc limit 1";
+        let id: Uuid = self.db.query_one(sql, &[]).await.expect("a delivery").get(0);
+        delivery_workflow_id(id.into())
     }
 
     async fn write(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) {
@@ -197,6 +205,46 @@ async fn usage_and_housekeeping() {
     world.record(&by_hand, "UsageAggregation/by-hand.bin").await;
     let partitions = world.run_schedule(&["partition-maintenance"]).await;
     world.record(&partitions, "PartitionMaintenance/daily.bin").await;
+    let trimmed = world.run_schedule(&["webhook-log-retention"]).await;
+    world.record(&trimmed, "LogRetention/nothing-old.bin").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes tests/histories"]
+async fn recoveries() {
+    let world = World::start().await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let disable = "update webhooks set enabled = false";
+    world.write(disable, &[]).await;
+    for _ in 0..2 {
+        let call = world.post_call().await;
+        world.closed(&call).await;
+    }
+    world.write("update webhooks set enabled = true", &[]).await;
+    let endpoint = world.organization();
+    // Its own schedule, and then a circuit that is open when the workflow's turn comes.
+    world.write("update webhooks set schedule = '{1,1,1}'", &[]).await;
+    let failing = json!({ "answers": [{ "status": 500, "times": 2 }] });
+    world.fakes.script(FakeProvider::Hooks, None, serde_json::from_value(failing).expect("it"));
+    let call = world.post_call().await;
+    world.closed(&call).await;
+    let delivery = world.newest_delivery().await;
+    world.record(&delivery, "WebhookDelivery/own-schedule.bin").await;
+    world.write("update webhooks set schedule = '{5}'", &[]).await;
+    let failing = json!({ "answers": [{ "status": 500 }] });
+    world.fakes.script(FakeProvider::Hooks, None, serde_json::from_value(failing).expect("it"));
+    let call = world.post_call().await;
+    world.closed(&call).await;
+    let open = "update webhooks set circuit = 'open', circuit_probe_at = now() + interval '1 hour'";
+    world.write(open, &[]).await;
+    let delivery = world.newest_delivery().await;
+    world.record(&delivery, "WebhookDelivery/released.bin").await;
+    let url = format!("{}/v1/webhooks/{endpoint}/recover", world.api_url);
+    let asked = json!({ "kind": "missing", "since": began, "rate": 1 });
+    let sent = world.http.post(url).bearer_auth(&world.demo.api_key).json(&asked);
+    let begun: serde_json::Value = sent.send().await.expect("an answer").json().await.expect("it");
+    let id: Uuid = begun["id"].as_str().expect("an id").parse().expect("a UUID");
+    world.record(&recovery_workflow_id(id.into()), "WebhookRecovery/missing.bin").await;
 }
 
 /// `UsageReconciliation/nightly.bin` is of the code that did not ask Stripe first.

@@ -1,0 +1,140 @@
+//! Deliveries made again in bulk: exactly what failed, exactly what was missed.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use postcall::dev::fakes::Provider;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{made::PATIENCE, script};
+use crate::harness::{World, wait::until};
+
+impl World {
+    async fn change_endpoint(&self, id: Uuid, change: Value) {
+        let url = format!("{}/v1/webhooks/{id}", self.api_url);
+        let sent = self.http.patch(url).bearer_auth(&self.demo.api_key).json(&change);
+        assert_eq!(sent.send().await.unwrap().status(), 200);
+    }
+
+    /// Asks for a recovery, or for a change of one: status and answer.
+    async fn ask(&self, id: Uuid, what: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}/v1/webhooks/{id}/{what}", self.api_url);
+        let sent = self.http.post(url).bearer_auth(&self.demo.api_key).json(body);
+        let answer = sent.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Waits until a recovery stands there.
+    async fn recovery_is(&self, endpoint: Uuid, recovery: &str, state: &str) -> Value {
+        until(&format!("the recovery is {state}"), PATIENCE, || async {
+            let path = format!("/v1/webhooks/{endpoint}/recoveries/{recovery}");
+            let (_, shown) = self.get(&path).await;
+            (shown["state"] == state).then_some(shown)
+        })
+        .await
+    }
+
+    /// Calls that are done; the ids of what their endpoint is told.
+    async fn told_of_calls(&self, count: usize) -> Vec<Uuid> {
+        let last = "select id from events order by id desc limit 1";
+        let last = self.db.query_opt(last, &[]).await.unwrap();
+        let last: Uuid = last.map_or(Uuid::nil(), |row| row.get(0));
+        for _ in 0..count {
+            let call = self.post_call().await;
+            self.closed(&call).await;
+        }
+        let sql = "select id from events where type = 'call.completed' and id > $1 order by id";
+        let rows = self.db.query(sql, &[&last]).await.unwrap();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(ids.len(), count);
+        ids
+    }
+}
+
+fn since(at: DateTime<Utc>) -> Value {
+    json!(at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_while_disabled_is_delivered_and_nothing_else() {
+    let world = World::start().await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let endpoint = world.endpoint("back", "events = '{call.*}'").await;
+    world.told_of_calls(1).await;
+    world.done_with(endpoint).await;
+    world.change_endpoint(endpoint, json!({ "enabled": false })).await;
+    let missed = world.told_of_calls(3).await;
+    let asked = json!({ "kind": "missing", "since": since(began), "rate": 1000 });
+    let (status, refused) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!((status, &refused["title"]), (409, &json!("Conflict")), "{refused}");
+    world.change_endpoint(endpoint, json!({ "enabled": true })).await;
+    let before = world.delivered_to("back");
+
+    let mut counted = asked.clone();
+    counted["dry_run"] = json!(true);
+    let (status, counted) = world.ask(endpoint, "recover", &counted).await;
+    assert_eq!((status, &counted["total"]), (200, &json!(3)), "{counted}");
+    let (status, begun) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!((status, &begun["total"]), (202, &json!(3)), "{begun}");
+    let id = begun["id"].as_str().unwrap();
+    let done = world.recovery_is(endpoint, id, "completed").await;
+    assert_eq!((&done["begun"], &done["total"]), (&json!(3), &json!(3)), "{done}");
+    world.done_with(endpoint).await;
+    let mut after: Vec<Uuid> = world.delivered_to("back").split_off(before.len());
+    after.sort_unstable();
+    assert_eq!(after, missed);
+    let (_, items) = world.get(&format!("/v1/webhooks/{endpoint}/recoveries/{id}/items")).await;
+    let states: Vec<&Value> =
+        items["data"].as_array().unwrap().iter().map(|item| &item["state"]).collect();
+    assert_eq!(states, ["delivered"; 3]);
+
+    let (_, again) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!(again["total"], 0, "nothing is missed any more");
+    world.recovery_is(endpoint, again["id"].as_str().unwrap(), "completed").await;
+    assert_eq!(world.delivered_to("back").len(), before.len() + 3);
+    let sql = "select count(*) from audit_log where action = 'webhooks.recovery.begin'";
+    assert_eq!(world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_disabled_in_mid_retry_gets_nothing_and_later_what_failed() {
+    let world = World::start().await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let endpoint = world.endpoint("mid", "events = '{call.*}', schedule = '{3600}'").await;
+    let broken = json!({ "answers": [{ "status": 500, "times": 3 }] });
+    world.fakes.script(Provider::Hooks, Some("mid"), script(broken));
+    let failed = world.told_of_calls(3).await;
+    until("each was tried", PATIENCE, || async { (world.arrived("mid").len() == 3).then_some(()) })
+        .await;
+    world.change_endpoint(endpoint, json!({ "enabled": false })).await;
+    assert_eq!(world.states(endpoint).await, [("disabled".to_owned(), 3)]);
+    world.change_endpoint(endpoint, json!({ "enabled": true })).await;
+
+    // One a second, paused after the first.
+    let asked = json!({ "since": since(began), "rate": 1 });
+    let (status, begun) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!((status, &begun["total"]), (202, &json!(3)), "{begun}");
+    let id = begun["id"].as_str().unwrap();
+    let (status, busy) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!(status, 409, "{busy}");
+    until("one has begun", PATIENCE, || async {
+        let (_, shown) = world.get(&format!("/v1/webhooks/{endpoint}/recoveries/{id}")).await;
+        (shown["begun"].as_i64() >= Some(1)).then_some(())
+    })
+    .await;
+    let change = async |what: &str| {
+        world.ask(endpoint, &format!("recoveries/{id}/{what}"), &json!({})).await
+    };
+    let (status, paused) = change("pause").await;
+    assert_eq!((status, &paused["state"]), (200, &json!("paused")), "{paused}");
+    let (status, resumed) = change("resume").await;
+    assert_eq!((status, &resumed["state"]), (200, &json!("running")), "{resumed}");
+    let done = world.recovery_is(endpoint, id, "completed").await;
+    assert_eq!(done["begun"], 3);
+    world.done_with(endpoint).await;
+    let mut delivered = world.delivered_to("mid");
+    delivered.sort_unstable();
+    assert_eq!(delivered, failed, "each once");
+    let (status, ended) = change("abort").await;
+    assert_eq!(status, 409, "{ended}");
+    assert_eq!(change("dance").await.0, 400);
+}
