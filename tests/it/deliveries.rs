@@ -1,5 +1,6 @@
 //! Webhooks whose first attempt fails go on in workflows of their own.
 
+mod hostile;
 mod kills;
 mod made;
 mod organization;
