@@ -2,11 +2,11 @@
 
 mod stream;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use contract::{
     call::{CallStatus, Provider},
     calls::CallRef,
-    events::family,
+    events::{CallData, CallLinks, Timestamp, envelope, family},
     ids::{CallId, OrganizationId},
     merge::CallFacts,
     steps::StepRecord,
@@ -23,6 +23,7 @@ use crate::{
     error::During,
 };
 
+pub use contract::events::timestamp;
 pub use stream::{Position, StreamEvent, after, position_after};
 
 /// Webhook event of a call that was answered.
@@ -183,11 +184,7 @@ async fn insert(
     data: Value,
 ) -> Result<Option<Written>, StoreError> {
     let (id, now) = (Uuid::now_v7(), Utc::now());
-    let payload = json!({
-        "type": event.event_type,
-        "timestamp": timestamp(now),
-        "data": data,
-    });
+    let payload = envelope(event.event_type, Timestamp(now), data);
     let body = payload.to_string();
     let inserted = query!(
         "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
@@ -207,33 +204,29 @@ async fn insert(
     Ok((inserted.rows_affected() > 0).then_some(Written { id, body }))
 }
 
-/// `data` of a call event. Under 20 KB whatever the call: links instead of transcript and audio.
+/// `data` of a call event.
 fn call_data(told: Told<'_>) -> Value {
-    const LONGEST_SUMMARY: usize = 4000;
     let Told { identity, key, facts, billed } = told;
-    let id = identity.call_id;
-    json!({
-        "id": id,
-        "organization_id": identity.organization_id,
-        "provider": identity.provider,
-        "provider_call_id": identity.provider_call_id,
-        "direction": facts.direction,
-        "status": facts.status,
-        "from_number": facts.from_number,
-        "to_number": facts.to_number,
-        "started_at": facts.started_at.map(timestamp),
-        "ended_at": facts.ended_at.map(timestamp),
-        "duration_seconds": billed.map_or(facts.duration_seconds, |b| Some(b.seconds)),
-        "billed_minutes": billed.map(|b| b.minutes),
-        "ended_reason": facts.ended_reason,
-        "summary": facts.summary.as_ref().map(|s| s.chars().take(LONGEST_SUMMARY).collect::<String>()),
-        "has_transcript": facts.transcript.as_ref().is_some_and(|text| !text.is_empty()),
-        "created_at": timestamp(key.created_at),
-        "links": {
-            "call": format!("/v1/calls/{id}"),
-            "transcript": format!("/v1/calls/{id}/transcript"),
-        },
-    })
+    let data = CallData {
+        id: identity.call_id,
+        organization_id: identity.organization_id,
+        provider: identity.provider,
+        provider_call_id: identity.provider_call_id.to_owned(),
+        direction: facts.direction,
+        status: facts.status,
+        from_number: facts.from_number.clone(),
+        to_number: facts.to_number.clone(),
+        started_at: facts.started_at.map(Timestamp),
+        ended_at: facts.ended_at.map(Timestamp),
+        duration_seconds: billed.map_or(facts.duration_seconds, |b| Some(b.seconds)),
+        billed_minutes: billed.map(|b| b.minutes),
+        ended_reason: facts.ended_reason.clone(),
+        summary: facts.summary.clone(),
+        has_transcript: facts.transcript.as_ref().is_some_and(|text| !text.is_empty()),
+        created_at: Timestamp(key.created_at),
+        links: CallLinks::of(identity.call_id),
+    };
+    json!(data.bounded())
 }
 
 /// Tells live dashboards that a run of the call's workflow is done.
@@ -262,11 +255,6 @@ pub(crate) async fn emit_closed(
     .await
     .during("events.emit_closed")
     .map(drop)
-}
-
-/// RFC 3339 in UTC with milliseconds, as every JSON of postcall writes times.
-pub fn timestamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// What the broadcast to live dashboards says of a call; free of numbers and names.
