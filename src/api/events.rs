@@ -95,7 +95,9 @@ fn follow(
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
     async_stream::stream! {
         let end = Instant::now() + LONGEST;
-        yield Ok(Event::default().retry(RETRY));
+        // A client that is cut off before its first event goes on from here, and not from the time
+        // at which it is back.
+        yield Ok(Event::default().retry(RETRY).id(position.id().to_string()));
         loop {
             seat.seen();
             loop {
