@@ -14,6 +14,7 @@ mod books;
 mod credentials;
 mod deliveries;
 mod dev_command;
+mod event_types;
 mod histories;
 mod kills;
 mod ledger;
