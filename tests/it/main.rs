@@ -19,6 +19,7 @@ mod histories;
 mod kills;
 mod ledger;
 mod limits;
+mod listen;
 mod onboarding;
 mod one_call;
 mod orders;
