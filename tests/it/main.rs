@@ -20,6 +20,7 @@ mod kills;
 mod ledger;
 mod limits;
 mod listen;
+mod official_libraries;
 mod onboarding;
 mod one_call;
 mod orders;
