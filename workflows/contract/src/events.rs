@@ -9,6 +9,7 @@ mod billing;
 mod call;
 mod catalogue;
 mod endpoint;
+mod kind;
 mod size;
 mod thin;
 mod timestamp;
@@ -16,8 +17,9 @@ mod usage;
 
 pub use billing::{PeriodClosed, ReportFailed, ReportRefused, ReportUnsent};
 pub use call::{CallData, CallLinks};
-pub use catalogue::{CATALOGUE, EventData, EventType, VERSION, envelope, event_type};
+pub use catalogue::{CATALOGUE, event_type};
 pub use endpoint::{EndpointHealth, TestData};
+pub use kind::{EventData, EventType, VERSION, envelope};
 pub use size::{MOST_BYTES, MOST_THIN_BYTES};
 pub use thin::thin;
 pub use timestamp::{Timestamp, timestamp};
