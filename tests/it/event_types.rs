@@ -1,5 +1,6 @@
 //! The catalogue of events says what a running world really sends.
 
+use contract::events::{MOST_BYTES, MOST_THIN_BYTES, event_type, thin};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -17,6 +18,31 @@ impl World {
             (written == count).then_some(())
         })
         .await;
+    }
+
+    /// Every event that was written for endpoints is as its schema says; gives their types.
+    pub(crate) async fn events_are_of_the_catalogue(&self) -> Vec<String> {
+        let sql = "select type, payload from events where type <> 'call_completed'";
+        let mut seen = Vec::new();
+        for row in self.db.query(sql, &[]).await.unwrap() {
+            let (name, payload): (String, Value) = (row.get(0), row.get(1));
+            let known = event_type(&name).expect("a type of the catalogue");
+            let options = jsonschema::options().should_validate_formats(true);
+            let validator = options.build(&known.schema().expect("it is available")).unwrap();
+            let errors = validator.iter_errors(&payload).map(|error| error.to_string());
+            let errors: Vec<String> = errors.collect();
+            assert!(errors.is_empty(), "{name}: {errors:?} in {payload}");
+            assert!(payload.to_string().len() < MOST_BYTES, "{name}");
+            assert!(thin(&payload).to_string().len() < MOST_THIN_BYTES, "{name}");
+            if name.starts_with("call.") {
+                let members = |body: &Value| -> Vec<String> {
+                    body["data"].as_object().unwrap().keys().cloned().collect()
+                };
+                assert_eq!(members(&payload), members(&known.example().unwrap()), "{name}");
+            }
+            seen.push(name);
+        }
+        seen
     }
 }
 
@@ -37,26 +63,13 @@ async fn what_is_written_is_what_the_catalogue_says() {
     assert_eq!(world.post(report).await, 200);
     world.closed(&unanswered).await;
 
+    let seen = world.events_are_of_the_catalogue().await;
     let (status, all) = world.get("/v1/event-types").await;
     assert_eq!(status, 200, "{all}");
-    let sql = "select payload from events where type <> 'call_completed'";
-    let written = world.db.query(sql, &[]).await.unwrap();
-    let mut seen = Vec::new();
-    for row in written {
-        let payload: Value = row.get(0);
-        let name = payload["type"].as_str().unwrap().to_owned();
+    for name in &seen {
         let (status, known) = world.get(&format!("/v1/event-types/{name}")).await;
         assert_eq!((status, &known["available"]), (200, &json!(true)), "{name}");
         assert!(all["data"].as_array().unwrap().contains(&known), "{name}");
-        let options = jsonschema::options().should_validate_formats(true);
-        let validator = options.build(&known["schema"]).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&payload).map(|e| e.to_string()).collect();
-        assert!(errors.is_empty(), "{name}: {errors:?} in {payload}");
-        let members = |body: &Value| -> Vec<String> {
-            body["data"].as_object().unwrap().keys().cloned().collect()
-        };
-        assert_eq!(members(&payload), members(&known["example"]), "{name}");
-        seen.push(name);
     }
     for name in ["call.started", "call.completed", "call.failed", "call.analyzed"] {
         assert!(seen.iter().any(|seen| seen == name), "{name} of {seen:?}");
