@@ -1,4 +1,7 @@
-//! `/openapi.json`, and `/docs` for people: the routes, and what each problem means.
+//! `/openapi.json`, and `/docs` for people: the routes, what each problem means, and how to receive
+//! webhooks.
+
+mod guide;
 
 use std::sync::Arc;
 
@@ -20,7 +23,8 @@ use super::{
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
                      padding:0 1rem}code{font-family:ui-monospace,monospace}\
-                     td,th{padding:.2rem 1rem .2rem 0;text-align:left;vertical-align:top}";
+                     td,th{padding:.2rem 1rem .2rem 0;text-align:left;vertical-align:top}\
+                     pre{overflow-x:auto;padding:.6rem;border:1px solid #8886}";
 /// The pages load nothing and run nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
@@ -28,6 +32,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 pub(super) fn router(document: &OpenApi) -> Router {
     let json = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
     let page: Arc<str> = index(&serde_json::to_value(document).unwrap_or_default()).into();
+    let guide: Arc<str> = guide::markdown().into();
+    let webhooks: Arc<str> = self::page("Webhooks", &guide::html(&guide)).into();
     Router::new()
         .route(
             "/openapi.json",
@@ -35,6 +41,12 @@ pub(super) fn router(document: &OpenApi) -> Router {
         )
         .route("/docs", get(move || async move { sealed(page.to_string()) }))
         .route("/docs/problems/{type}", get(problem))
+        .route("/docs/webhooks", get(move || async move { sealed(webhooks.to_string()) }))
+        .route("/docs/webhooks.md", get(move || async move { text(guide.to_string()) }))
+}
+
+fn text(markdown: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], markdown).into_response()
 }
 
 async fn problem(Path(slug): Path<String>) -> Result<Response, Problem> {
@@ -84,7 +96,8 @@ fn index(document: &Value) -> String {
         .collect();
     let body = format!(
         "<h1>postcall API</h1><p>{}</p><p>Machine-readable: <a href=\"/openapi.json\">\
-         <code>/openapi.json</code></a> (OpenAPI 3.1).</p>\
+         <code>/openapi.json</code></a> (OpenAPI 3.1). How to receive events: \
+         <a href=\"/docs/webhooks\">Webhooks</a>.</p>\
          <h2>Routes</h2><table>{routes}</table><h2>Problems</h2><ul>{problems}</ul>",
         html::escape(document["info"]["description"].as_str().unwrap_or_default())
     );

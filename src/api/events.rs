@@ -59,10 +59,12 @@ pub struct StreamQuery {
 /// Stream events
 ///
 /// Server-sent events: `id` is the event's id, `event` its type, `data` its JSON. Begins after the
-/// event that `Last-Event-ID` names, or with what happens from now on.
+/// event that `Last-Event-ID` names, or with what happens from now on; the first frame has no event and
+/// says after which one it begins.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(StreamQuery, ("Last-Event-ID" = Option<Uuid>, Header,
-        description = "The last event that the client saw; one that is not known counts as none")),
+        description = "The last event that the client saw; one that is not known counts as none, and the \
+            nil UUID is before the oldest")),
     responses(
     (status = 200, description = "The stream", body = String, content_type = "text/event-stream",
         example = "id: 019aa141-7000-7000-8000-000000000000\nevent: call.completed\ndata: {}\n\n"),
@@ -95,7 +97,9 @@ fn follow(
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
     async_stream::stream! {
         let end = Instant::now() + LONGEST;
-        yield Ok(Event::default().retry(RETRY));
+        // A client that is cut off before its first event goes on from here, and not from the time
+        // at which it is back.
+        yield Ok(Event::default().retry(RETRY).id(position.id().to_string()));
         loop {
             seat.seen();
             loop {

@@ -13,6 +13,7 @@ mod csv;
 mod cursor;
 pub(crate) mod days;
 mod docs;
+pub mod event_types;
 pub mod events;
 pub mod extract;
 pub mod health;
@@ -133,6 +134,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(webhooks::router())
         .merge(credentials::router())
         .merge(events::router())
+        .merge(event_types::router())
         .merge(inbox::router())
         .merge(health::router())
 }

@@ -113,7 +113,22 @@ async fn every_kind_of_problem_has_its_page() {
     }
     assert_eq!(get("/docs/problems/none").await.status(), StatusCode::NOT_FOUND);
     let bytes = to_bytes(get("/docs").await.into_body(), 1 << 20).await.unwrap();
-    assert!(String::from_utf8_lossy(&bytes).contains("GET /v1/calls/{id}/recording"));
+    let page = String::from_utf8_lossy(&bytes);
+    assert!(page.contains("GET /v1/calls/{id}/recording"));
+    assert!(page.contains("href=\"/docs/webhooks\""));
+}
+
+#[tokio::test]
+async fn receivers_have_a_page_and_its_text() {
+    for (path, kind, part) in [
+        ("/docs/webhooks", "text/html; charset=utf-8", "<h2>Verify before you believe</h2>"),
+        ("/docs/webhooks.md", "text/markdown; charset=utf-8", "\n## Verify before you believe\n"),
+    ] {
+        let response = get(path).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(part), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -122,7 +137,7 @@ async fn the_document_is_openapi_3_1_and_every_route_of_a_tenant_needs_a_key() {
     assert_eq!(document["openapi"], "3.1.0");
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path.replace("{id}", "00000000-0000-0000-0000-000000000000");
-        let path = path.replace("{provider}", "vapi");
+        let path = path.replace("{provider}", "vapi").replace("{type}", "call.completed");
         for (method, operation) in item.as_object().unwrap() {
             assert!(operation["summary"].is_string(), "{method} {path}");
             if !path.starts_with("/v1/") {

@@ -8,6 +8,7 @@ mod doctor;
 mod histories;
 mod inbox;
 mod installation;
+mod listen;
 mod org;
 mod output;
 mod schedules;
@@ -108,6 +109,8 @@ enum Command {
     Org(org::OrgCommand),
     /// Post an example webhook, signed, to a running installation.
     Trigger(trigger::TriggerArgs),
+    /// Post events to a server on this machine, signed, as they happen.
+    Listen(listen::ListenArgs),
     /// Measure a running installation.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -194,6 +197,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Billing(command) => billing::run(command).await?,
         Command::Org(command) => org::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
+        Command::Listen(args) => listen::run(args).await?,
         Command::Bench(command) => bench::run(command).await?,
         Command::Histories(command) => histories::run(command).await?,
         Command::Faults(FaultsCommand::List) => list_faults(),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use temporalio_client::Client;
+use uuid::Uuid;
 
 use super::Failed;
 use crate::{
@@ -111,15 +112,31 @@ impl Target {
         Ok(serde_json::from_str(&self.answered(request).await?).unwrap_or_default())
     }
 
+    /// Opens a stream of events after `last`, or from now on.
+    pub(super) async fn stream(&self, path: &str, last: Option<Uuid>) -> Result<Response, Failed> {
+        let request = self.request(Method::GET, path);
+        self.accepted(match last {
+            Some(last) => request.header("last-event-id", last.to_string()),
+            None => request,
+        })
+        .await
+    }
+
     async fn answered(&self, request: RequestBuilder) -> Result<String, Failed> {
+        let response = self.accepted(request).await?;
+        Ok(response.text().await.context("the answer breaks off")?)
+    }
+
+    /// The beginning of an answer that is a success.
+    async fn accepted(&self, request: RequestBuilder) -> Result<Response, Failed> {
         let response = request.send().await.with_context(|| {
             format!("{} does not answer; is `postcall dev` or `serve` running?", self.api_url)
         })?;
         let status = response.status();
-        let body = response.text().await.context("the answer breaks off")?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
+        let body = response.text().await.context("the answer breaks off")?;
         let body: Value = serde_json::from_str(&body).unwrap_or_default();
         let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut text =

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use contract::{
     billing::UsageLimit,
+    events::{ThresholdReached, Timestamp},
     ids::{AlertId, OrganizationId, PeriodId},
     names::alert_workflow_id,
     period::Span,
@@ -188,17 +189,17 @@ async fn tell(tx: &mut Tx, mut reached: Vec<Reached>) -> Result<u32, StoreError>
     for alert in &reached {
         let effect_key =
             format!("{}/{}/{}", events::USAGE_THRESHOLD_REACHED, alert.period, alert.threshold);
-        let data = json!({
-            "id": alert.id,
-            "organization_id": alert.organization,
-            "threshold_percent": alert.threshold,
-            "included_minutes": alert.included_minutes,
-            "used_minutes": alert.used_minutes,
-            "period_start": events::timestamp(alert.span.start),
-            "period_end": events::timestamp(alert.span.end),
-        });
+        let data = ThresholdReached {
+            id: alert.id,
+            organization_id: alert.organization,
+            threshold_percent: alert.threshold,
+            included_minutes: alert.included_minutes,
+            used_minutes: alert.used_minutes,
+            period_start: Timestamp(alert.span.start),
+            period_end: Timestamp(alert.span.end),
+        };
         let kind = events::USAGE_THRESHOLD_REACHED;
-        events::emit_organization(tx, alert.organization, kind, &effect_key, data).await?;
+        events::emit_organization(tx, alert.organization, kind, &effect_key, json!(data)).await?;
         highest.insert((alert.organization, alert.period), alert.id);
     }
     for ((organization, _), alert) in highest {

@@ -11,6 +11,7 @@ pub mod generated;
 mod health;
 mod record;
 mod settle;
+mod tell;
 mod turn;
 
 use std::time::Duration;

@@ -2,11 +2,11 @@
 
 mod stream;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use contract::{
     call::{CallStatus, Provider},
     calls::CallRef,
-    events::family,
+    events::{CallData, CallLinks, Timestamp, envelope, family, thin},
     ids::{CallId, OrganizationId},
     merge::CallFacts,
     steps::StepRecord,
@@ -23,6 +23,7 @@ use crate::{
     error::During,
 };
 
+pub use contract::events::timestamp;
 pub use stream::{Position, StreamEvent, after, position_after};
 
 /// Webhook event of a call that was answered.
@@ -211,11 +212,7 @@ async fn insert(
     data: Value,
 ) -> Result<Option<Written>, StoreError> {
     let (id, now) = (Uuid::now_v7(), Utc::now());
-    let payload = json!({
-        "type": event.event_type,
-        "timestamp": timestamp(now),
-        "data": data,
-    });
+    let payload = envelope(event.event_type, Timestamp(now), data);
     let (body, thin) = (payload.to_string(), thin(&payload).to_string());
     let inserted = query!(
         "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
@@ -235,43 +232,29 @@ async fn insert(
     Ok((inserted.rows_affected() > 0).then_some(Written { id, body, thin }))
 }
 
-/// What an endpoint gets that looks the rest up itself: of the data only ids and links.
-pub(crate) fn thin(payload: &Value) -> Value {
-    let is_kept = |name: &str| name == "id" || name == "links" || name.ends_with("_id");
-    let mut thin = payload.clone();
-    if let Some(data) = thin.get_mut("data").and_then(Value::as_object_mut) {
-        data.retain(|name, _| is_kept(name));
-    }
-    thin
-}
-
-/// `data` of a call event. Under 20 KB whatever the call: links instead of transcript and audio.
+/// `data` of a call event.
 fn call_data(told: Told<'_>) -> Value {
-    const LONGEST_SUMMARY: usize = 4000;
     let Told { identity, key, facts, billed } = told;
-    let id = identity.call_id;
-    json!({
-        "id": id,
-        "organization_id": identity.organization_id,
-        "provider": identity.provider,
-        "provider_call_id": identity.provider_call_id,
-        "direction": facts.direction,
-        "status": facts.status,
-        "from_number": facts.from_number,
-        "to_number": facts.to_number,
-        "started_at": facts.started_at.map(timestamp),
-        "ended_at": facts.ended_at.map(timestamp),
-        "duration_seconds": billed.map_or(facts.duration_seconds, |b| Some(b.seconds)),
-        "billed_minutes": billed.map(|b| b.minutes),
-        "ended_reason": facts.ended_reason,
-        "summary": facts.summary.as_ref().map(|s| s.chars().take(LONGEST_SUMMARY).collect::<String>()),
-        "has_transcript": facts.transcript.as_ref().is_some_and(|text| !text.is_empty()),
-        "created_at": timestamp(key.created_at),
-        "links": {
-            "call": format!("/v1/calls/{id}"),
-            "transcript": format!("/v1/calls/{id}/transcript"),
-        },
-    })
+    let data = CallData {
+        id: identity.call_id,
+        organization_id: identity.organization_id,
+        provider: identity.provider,
+        provider_call_id: identity.provider_call_id.to_owned(),
+        direction: facts.direction,
+        status: facts.status,
+        from_number: facts.from_number.clone(),
+        to_number: facts.to_number.clone(),
+        started_at: facts.started_at.map(Timestamp),
+        ended_at: facts.ended_at.map(Timestamp),
+        duration_seconds: billed.map_or(facts.duration_seconds, |b| Some(b.seconds)),
+        billed_minutes: billed.map(|b| b.minutes),
+        ended_reason: facts.ended_reason.clone(),
+        summary: facts.summary.clone(),
+        has_transcript: facts.transcript.as_ref().is_some_and(|text| !text.is_empty()),
+        created_at: Timestamp(key.created_at),
+        links: CallLinks::of(identity.call_id),
+    };
+    json!(data.bounded())
 }
 
 /// Tells live dashboards that a run of the call's workflow is done.
@@ -300,11 +283,6 @@ pub(crate) async fn emit_closed(
     .await
     .during("events.emit_closed")
     .map(drop)
-}
-
-/// RFC 3339 in UTC with milliseconds, as every JSON of postcall writes times.
-pub fn timestamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// What the broadcast to live dashboards says of a call; free of numbers and names.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use contract::{
     billing::{Statement, UsageReported},
+    events::{PeriodClosed, ReportFailed, ReportUnsent, Timestamp},
     ids::{OrganizationId, PeriodId},
 };
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::During,
-    events::{self, timestamp},
+    events,
     periods::{self, PeriodStatus},
 };
 
@@ -73,17 +74,17 @@ async fn tell(
     bill: &Preview,
     reported: &UsageReported,
 ) -> Result<(), StoreError> {
-    let told = json!({
-        "period_id": period,
-        "period_start": timestamp(bill.span.start),
-        "period_end": timestamp(bill.span.end),
-        "used_minutes": bill.statement.used_minutes,
-        "carried_minutes": bill.statement.carried_minutes,
-        "included_minutes": bill.statement.included_minutes,
-        "overage_minutes": bill.statement.overage_minutes,
-        "overage_price": bill.overage_price,
-        "overage_usd": bill.overage_usd(),
-        "report": reported.outcome,
+    let told = json!(PeriodClosed {
+        period_id: period,
+        period_start: Timestamp(bill.span.start),
+        period_end: Timestamp(bill.span.end),
+        used_minutes: bill.statement.used_minutes,
+        carried_minutes: bill.statement.carried_minutes,
+        included_minutes: bill.statement.included_minutes,
+        overage_minutes: bill.statement.overage_minutes,
+        overage_price: bill.overage_price,
+        overage_usd: bill.overage_usd(),
+        report: reported.outcome,
     });
     log(tx, organization, Some(period), "period.closed", told.clone()).await?;
     let key = format!("{PERIOD_CLOSED}/{period}");
@@ -116,13 +117,13 @@ pub async fn gave_up(
     .await
     .during(OPERATION)?;
     let key = format!("{REPORT_FAILED}/{period}/unreported/{}", requested.times);
-    let details = json!({
-        "period_id": period,
-        "reason": "unreported",
-        "outcome": reported.outcome,
-        "overage_minutes": reported.quantity,
-        "code": reported.code,
-    });
+    let details = json!(ReportFailed::Unsent(ReportUnsent {
+        period_id: period,
+        reason: "unreported".to_owned(),
+        outcome: reported.outcome,
+        overage_minutes: reported.quantity,
+        code: reported.code.clone(),
+    }));
     let is_new =
         events::emit_organization(&mut tx, organization, REPORT_FAILED, &key, details.clone())
             .await?;

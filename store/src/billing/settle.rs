@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use contract::{
     billing::{BillingTiming, ClosePeriod},
+    events::{ReportFailed, ReportRefused, Timestamp},
     ids::{OrganizationId, PeriodId},
     names::billing_workflow_id,
 };
@@ -175,10 +176,17 @@ async fn failed(
     code: Option<&str>,
 ) -> Result<(), StoreError> {
     let line = if reason == "unknown" { "report.unknown" } else { "report.rejected" };
-    let mut told = details(report, code);
-    log(tx, organization, Some(report.period_id), line, told.clone()).await?;
-    told["period_id"] = json!(report.period_id);
-    told["reason"] = json!(reason);
+    log(tx, organization, Some(report.period_id), line, details(report, code)).await?;
+    let told = json!(ReportFailed::Refused(ReportRefused {
+        identifier: report.identifier.clone(),
+        revision: report.revision,
+        quantity: report.quantity,
+        // Later than the period where the period is older than Stripe allows.
+        reported_for: Timestamp(report.reported_for),
+        code: code.map(str::to_owned),
+        period_id: report.period_id,
+        reason: reason.to_owned(),
+    }));
     let key = format!("{REPORT_FAILED}/{}/{reason}", report.identifier);
     events::emit_organization(tx, organization, REPORT_FAILED, &key, told).await.map(drop)
 }
@@ -188,7 +196,6 @@ fn details(report: &Report, code: Option<&str>) -> Value {
         "identifier": report.identifier,
         "revision": report.revision,
         "quantity": report.quantity,
-        // Later than the period where the period is older than Stripe allows.
         "reported_for": timestamp(report.reported_for),
         "code": code,
     })

@@ -14,12 +14,12 @@ use uuid::Uuid;
 use super::{
     Claimed, WORKFLOW_GRACE,
     health::{Circuit, Found, Health, Notice},
+    tell::tell,
 };
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::During,
-    events,
 };
 
 /// An attempt that was made.
@@ -74,13 +74,14 @@ pub enum Next {
 }
 
 /// An endpoint of the group.
-struct Endpoint {
-    organization: OrganizationId,
-    before: Health,
+pub(super) struct Endpoint {
+    pub(super) organization: OrganizationId,
+    pub(super) url: String,
+    pub(super) before: Health,
     enabled: bool,
     is_rated: bool,
-    after: Health,
-    notice: Option<Notice>,
+    pub(super) after: Health,
+    pub(super) notice: Option<Notice>,
     gone: bool,
     last: (Option<i32>, Option<&'static str>),
 }
@@ -121,7 +122,7 @@ async fn judge(
     }
     let ids: Vec<Uuid> = found.keys().copied().collect();
     let rows = query!(
-        "select id, organization_id, enabled, rate_limit, retry_count, circuit, circuit_probe_at,
+        "select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe_at,
              circuit_trips, failing_since, failing_clock_at, failing_warned
          from webhooks where id = any($1) order by id for update",
         &ids,
@@ -143,6 +144,7 @@ async fn judge(
         let last = of_it().last().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
         let endpoint = Endpoint {
             organization: OrganizationId(row.organization_id),
+            url: row.url,
             before,
             enabled: row.enabled,
             is_rated: row.rate_limit.is_some(),
@@ -158,7 +160,7 @@ async fn judge(
 
 impl Endpoint {
     /// Why it takes nothing any more, where this is the end of it.
-    fn disabled(&self) -> Option<&'static str> {
+    pub(super) fn disabled(&self) -> Option<&'static str> {
         match self.notice {
             _ if !self.enabled => None,
             _ if self.gone => Some("gone"),
@@ -352,53 +354,4 @@ async fn update(
     .await
     .map(drop)
     .during("deliveries.update")
-}
-
-/// Tells the endpoint's owners by events of their own; what waits for a disabled one has ended.
-async fn tell(
-    tx: &mut Tx,
-    id: EndpointId,
-    endpoint: &Endpoint,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let since = endpoint.before.failing_since.or(endpoint.after.failing_since);
-    if let Some(reason) = endpoint.disabled() {
-        query!(
-            "update webhook_deliveries set state = 'disabled', settled_at = now(),
-                 attempting_since = null
-             where webhook_id = $1 and state = 'pending'",
-            id.0,
-        )
-        .execute(&mut **tx)
-        .await
-        .during("deliveries.tell")?;
-        let told = json!({ "id": id, "reason": reason, "failing_since": since });
-        return emit(tx, endpoint, events::ENDPOINT_DISABLED, id, now, told).await;
-    }
-    match endpoint.notice {
-        Some(Notice::Failing(percent)) => {
-            let told = json!({ "id": id, "percent": percent, "failing_since": since });
-            emit(tx, endpoint, events::ENDPOINT_FAILING, id, now, told).await
-        }
-        Some(Notice::Recovered) => {
-            let told = json!({ "id": id, "failing_since": since });
-            emit(tx, endpoint, events::ENDPOINT_RECOVERED, id, now, told).await
-        }
-        Some(Notice::Disabled) | None => Ok(()),
-    }
-}
-
-async fn emit(
-    tx: &mut Tx,
-    endpoint: &Endpoint,
-    event_type: &'static str,
-    id: EndpointId,
-    now: DateTime<Utc>,
-    told: Value,
-) -> Result<(), StoreError> {
-    // The change itself happens once: it is made under the lock of the endpoint's row.
-    let effect_key = format!("{event_type}/{id}/{}", now.timestamp_micros());
-    events::emit_organization(tx, endpoint.organization, event_type, &effect_key, told)
-        .await
-        .map(drop)
 }

@@ -29,13 +29,27 @@ pub struct Position {
     id: Uuid,
 }
 
-/// The place after `last`, or after the newest event where there is no such event.
+impl Position {
+    /// Before every event.
+    const BEGIN: Self = Self { txid: 0, id: Uuid::nil() };
+
+    /// The event after which it is; nil before every event. [`position_after`] finds it again.
+    pub const fn id(self) -> Uuid {
+        self.id
+    }
+}
+
+/// The place after `last`, or after the newest event where there is no such event. Nil is the place
+/// before every event.
 pub async fn position_after(
     db: &Database,
     organization: OrganizationId,
     last: Option<Uuid>,
 ) -> Result<Position, StoreError> {
     const OPERATION: &str = "events.position_after";
+    if last == Some(Uuid::nil()) {
+        return Ok(Position::BEGIN);
+    }
     let mut tx = db.tenant(organization).await?;
     let row = query!(
         r#"with visible as not materialized (
@@ -55,10 +69,7 @@ pub async fn position_after(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(row.map_or(Position { txid: 0, id: Uuid::nil() }, |row| Position {
-        txid: row.txid,
-        id: row.id,
-    }))
+    Ok(row.map_or(Position::BEGIN, |row| Position { txid: row.txid, id: row.id }))
 }
 
 /// Events after a place, in order, at most `limit`.

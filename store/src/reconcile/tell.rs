@@ -1,8 +1,11 @@
 //! Telling an organization that its books differ.
 
 use chrono::{DateTime, Utc};
-use contract::ids::OrganizationId;
-use serde_json::{Value, json};
+use contract::{
+    events::{ReconcileFailed, ReconcileLinks, UnexplainedRow},
+    ids::OrganizationId,
+};
+use serde_json::json;
 
 use super::row::{Row, Scope};
 use crate::{Database, StoreError, database::commit, events};
@@ -27,11 +30,11 @@ pub async fn tell(
         return Ok(false);
     }
     let effect_key = format!("{RECONCILE_FAILED}/{}", now.date_naive());
-    let data = json!({
-        "organization_id": organization,
-        "unexplained": unexplained.len(),
-        "rows": unexplained.iter().take(MOST_ROWS).map(|row| shown(row)).collect::<Vec<_>>(),
-        "links": { "reconcile": "/v1/usage/reconcile" },
+    let data = json!(ReconcileFailed {
+        organization_id: organization,
+        unexplained: unexplained.len(),
+        rows: unexplained.iter().take(MOST_ROWS).map(|row| shown(row)).collect(),
+        links: ReconcileLinks::default(),
     });
     let mut tx = db.tenant(organization).await?;
     let is_new =
@@ -41,16 +44,16 @@ pub async fn tell(
     Ok(is_new)
 }
 
-fn shown(row: &Row) -> Value {
+fn shown(row: &Row) -> UnexplainedRow {
     let (day, period) = match row.scope {
         Scope::Day(date) => (Some(date), None),
         Scope::Period { id, .. } => (None, Some(id)),
     };
-    json!({
-        "day": day,
-        "period_id": period,
-        "measure": row.measure.as_str(),
-        "difference": row.difference,
-        "unexplained": row.unexplained,
-    })
+    UnexplainedRow {
+        day,
+        period_id: period,
+        measure: row.measure.as_str().to_owned(),
+        difference: row.difference,
+        unexplained: row.unexplained,
+    }
 }

@@ -1,6 +1,7 @@
 //! One page of a recovery: its next deliveries go to the queue.
 
 use contract::{
+    events::thin,
     ids::OrganizationId,
     recovery::{PageRecovered, RecoverWebhooks},
 };
@@ -13,7 +14,6 @@ use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::During,
-    events,
 };
 
 /// Most deliveries of a page; a page has those of a second.
@@ -118,7 +118,7 @@ async fn make(
     let events: Vec<Uuid> = found.iter().map(|(event, _)| *event).collect();
     let body = |payload: &Option<Value>| {
         let payload = payload.clone().unwrap_or_default();
-        if place.is_thin { events::thin(&payload) } else { payload }.to_string()
+        if place.is_thin { thin(&payload) } else { payload }.to_string()
     };
     let bodies: Vec<String> = found.iter().map(|(_, payload)| body(payload)).collect();
     let made = query!(

@@ -112,6 +112,7 @@ impl World {
     }
 
     pub(super) async fn alerts_told(&self) -> Told {
+        self.events_are_of_the_catalogue().await;
         let column = |sql: &'static str| async move {
             let rows = self.db.query(sql, &[]).await.expect("rows");
             rows.into_iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>()

@@ -246,6 +246,7 @@ impl<'a> Account<'a> {
 
     /// The events that endpoints and dashboards are told.
     pub(super) async fn events(&self) -> Vec<String> {
+        self.world.events_are_of_the_catalogue().await;
         let sql = "select type from events where organization_id = $1 and type like 'billing.%'
             order by id";
         self.texts(sql).await

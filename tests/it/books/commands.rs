@@ -158,6 +158,8 @@ async fn a_ledger_row_too_much_is_an_alert_everywhere() {
         (told == 1).then_some(())
     })
     .await;
+    let written = world.events_are_of_the_catalogue().await;
+    assert!(written.iter().any(|name| name == "usage.reconcile_failed"), "{written:?}");
     assert!(world.log("worker").contains("books differ, and nothing explains it"));
 }
 

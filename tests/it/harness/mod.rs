@@ -13,5 +13,5 @@ pub(crate) mod signed;
 pub(crate) mod wait;
 mod world;
 
-pub(crate) use shared::{folder, servers_are_installed};
+pub(crate) use shared::{folder, places, servers_are_installed};
 pub(crate) use world::{Options, World};

@@ -161,18 +161,22 @@ impl World {
         self.demo.organization_id.parse().expect("an id")
     }
 
-    /// Runs this binary's command line in this world; gives output, errors and exit code.
-    pub(crate) async fn cli(&self, arguments: &[&str]) -> (String, String, i32) {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_postcall"))
+    /// This binary's command line in this world.
+    pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_postcall"));
+        command
             .args(arguments)
             .env_clear()
             .envs(&self.environment)
             .env("POSTCALL_API_URL", &self.api_url)
             .env("POSTCALL_API_KEY", &self.demo.api_key)
-            .current_dir(&self.folder)
-            .output()
-            .await
-            .expect("the command runs");
+            .current_dir(&self.folder);
+        command
+    }
+
+    /// Runs this binary's command line in this world; gives output, errors and exit code.
+    pub(crate) async fn cli(&self, arguments: &[&str]) -> (String, String, i32) {
+        let output = self.command(arguments).output().await.expect("the command runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
     }

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "the markers that activity_definitions makes have none")]
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activity_definitions;
 use uuid::Uuid;
@@ -133,7 +134,7 @@ pub struct UsageReported {
 }
 
 /// What became of a report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportOutcome {
     /// No minute is to be billed.

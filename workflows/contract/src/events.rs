@@ -1,25 +1,32 @@
-//! Events that customers are told of by webhook: their types, and what endpoints may subscribe to.
+//! Events that customers are told of by webhook: their types, what each carries, and what endpoints
+//! may subscribe to.
+//!
+//! [`CATALOGUE`] is the one list. What an event carries is a struct here, from which its JSON, its
+//! JSON Schema and its example are made, so that none of them can say something else. A struct only
+//! grows; what would break a receiver is a new type of event.
+
+mod billing;
+mod call;
+mod catalogue;
+mod endpoint;
+mod kind;
+mod size;
+mod thin;
+mod timestamp;
+mod usage;
+
+pub use billing::{PeriodClosed, ReportFailed, ReportRefused, ReportUnsent};
+pub use call::{CallData, CallLinks};
+pub use catalogue::{CATALOGUE, event_type};
+pub use endpoint::{EndpointHealth, TestData};
+pub use kind::{EventData, EventType, VERSION, envelope};
+pub use size::{MOST_BYTES, MOST_THIN_BYTES};
+pub use thin::thin;
+pub use timestamp::{Timestamp, timestamp};
+pub use usage::{ReconcileFailed, ReconcileLinks, ThresholdReached, UnexplainedRow};
 
 /// Every type of event that an endpoint can get.
-pub const EVENT_TYPES: &[&str] = &[
-    "call.started",
-    "call.ended",
-    "call.completed",
-    "call.failed",
-    "call.analyzed",
-    "conversation.updated",
-    "usage.threshold_reached",
-    "usage.reconcile_failed",
-    "billing.period_closed",
-    "billing.report_failed",
-    "verification.completed",
-    "negotiation.completed",
-    "driver_call.completed",
-    "webhook.endpoint_disabled",
-    "webhook.endpoint_failing",
-    "webhook.endpoint_recovered",
-    "webhook.test",
-];
+pub const EVENT_TYPES: &[&str] = &catalogue::NAMES;
 
 /// Whether an endpoint may subscribe to it: a type, all of a family (`call.*`), or everything (`*`).
 pub fn is_subscription(text: &str) -> bool {

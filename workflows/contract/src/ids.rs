@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,8 +14,11 @@ const CALL_NAMESPACE: Uuid = Uuid::from_u128(0x8c1f_6f0e_52c4_5f0b_9a35_0d6b_7a4
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
         #[serde(transparent)]
+        #[schemars(inline)]
         pub struct $name(pub Uuid);
 
         impl fmt::Display for $name {
@@ -83,6 +87,20 @@ id! {
 id! {
     /// A share of the included minutes that was used up.
     AlertId
+}
+
+impl OrganizationId {
+    /// That of all examples.
+    pub(crate) const fn example() -> Self {
+        Self(Uuid::from_u128(0x019a_a13f_2c10_7e61_b5d4_8a6e_1f42_c903))
+    }
+}
+
+impl PeriodId {
+    /// That of all examples.
+    pub(crate) const fn example() -> Self {
+        Self(Uuid::from_u128(0x2f6c_83d1_7b0e_4a9d_a6c5_30f1_58e2_d94b))
+    }
 }
 
 impl CallId {
