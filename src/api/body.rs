@@ -115,4 +115,23 @@ mod tests {
         assert!(said.starts_with("The body is not of the documented form at line 1"), "{said}");
         assert!(!said.contains("sesame"), "{said}");
     }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wishes {
+        wait: Option<bool>,
+    }
+
+    #[tokio::test]
+    async fn a_body_that_may_be_left_out_is_checked_where_it_is_there() {
+        let wishes = async |body: &'static str| {
+            let request = axum::http::Request::post("/").body(body.into()).unwrap();
+            MaybeBody::<Wishes>::from_request(request, &()).await.map(|MaybeBody(wishes)| wishes)
+        };
+        assert_eq!(wishes("").await.unwrap(), Wishes::default());
+        assert_eq!(wishes(r#"{"wait": true}"#).await.unwrap(), Wishes { wait: Some(true) });
+        for wrong in ["[]", " ", "null", r#"{"wiat": true}"#] {
+            assert_eq!(wishes(wrong).await.unwrap_err().kind(), Kind::InvalidRequest, "{wrong}");
+        }
+    }
 }

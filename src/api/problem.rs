@@ -201,6 +201,16 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_names_every_wrong_field() {
+        let fields = vec![("url", "must be a URL".to_owned()), ("events", "are needed".to_owned())];
+        let body: Value = serde_json::from_slice(&Problem::body(fields).to_json(None)).unwrap();
+        assert_eq!(body["detail"], "url, events are not valid.");
+        assert_eq!(body["errors"][1]["pointer"], "#/body/events");
+        let one = Problem::body(vec![("url", "must be a URL".to_owned())]).to_json(None);
+        assert!(String::from_utf8_lossy(&one).contains("url is not valid."));
+    }
+
+    #[test]
     fn headers_say_what_to_do() {
         let response = Problem::new(Kind::Unavailable).into_response();
         assert_eq!(response.status(), 503);

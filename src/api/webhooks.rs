@@ -200,7 +200,7 @@ async fn delete(
 /// The new secret is in the answer, and is never told again. The one before it signs beside it for
 /// `overlap_seconds`: each message then carries both signatures. An even older one signs no more.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
-    params(("id" = Uuid, Path, description = "The endpoint")), request_body = RotateSecret,
+    params(("id" = Uuid, Path, description = "The endpoint")), request_body = Option<RotateSecret>,
     responses(
     (status = 200, description = "The endpoint and its new secret", body = WebhookWithSecret),
     (status = 400, response = Problem),

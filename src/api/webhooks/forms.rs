@@ -159,7 +159,7 @@ pub(super) struct CreateWebhook {
     #[schema(minimum = 1, maximum = 1000)]
     pub(super) rate_limit: Option<i64>,
     /// `none`, or `call` for one after the other within a call. Default: `none`.
-    #[schema(schema_with = schema::delivery_order)]
+    #[schema(example = "call")]
     pub(super) ordering: Option<String>,
     /// Headers of your own, such as `authorization`; their values are never told again.
     #[schema(value_type = Option<Object>, write_only, example = json!({ "x-tenant": "7" }))]
@@ -205,8 +205,8 @@ pub(super) struct UpdateWebhook {
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000)]
     #[serde(default, deserialize_with = "some")]
     pub(super) rate_limit: Option<Option<i64>>,
-    /// `none`, or `call` for one after the other within a call.
-    #[schema(schema_with = schema::delivery_order)]
+    /// `none`, or `call` for one after the other within a call; null for `none`.
+    #[schema(value_type = Option<String>, example = "call")]
     #[serde(default, deserialize_with = "some")]
     pub(super) ordering: Option<Option<String>>,
     /// Headers of your own, all of them; null for none.

@@ -245,3 +245,22 @@ fn header_names(
         opened.and_then(|plain| serde_json::from_slice(&plain).ok());
     headers.map(|headers| headers.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
+mod tests {
+    use super::*;
+    use crate::endpoints::create::seal_headers;
+
+    #[test]
+    fn headers_are_sealed_and_only_their_names_shown() {
+        let (sealer, organization) = (Sealer::new([7; 32]), OrganizationId(Uuid::from_u128(1)));
+        let headers = [("X-Key".to_owned(), "open sesame".into())];
+        let sealed = seal_headers(&sealer, organization, &headers).unwrap().unwrap();
+        assert!(!sealed.windows(6).any(|part| part == b"sesame"));
+        assert_eq!(header_names(&sealer, organization, Some(&sealed)), ["X-Key"]);
+        assert!(header_names(&sealer, organization, None).is_empty());
+        assert!(header_names(&Sealer::new([8; 32]), organization, Some(&sealed)).is_empty());
+        assert!(seal_headers(&sealer, organization, &[]).unwrap().is_none());
+    }
+}
