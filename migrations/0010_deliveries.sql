@@ -55,6 +55,8 @@ create index webhook_deliveries_queue on webhook_deliveries (webhook_id, next_at
 create index webhook_deliveries_oldest on webhook_deliveries (created_at) where state = 'pending';
 drop index webhook_deliveries_webhook;
 create index webhook_deliveries_webhook on webhook_deliveries (webhook_id, created_at desc, id desc);
+create index webhook_deliveries_undelivered on webhook_deliveries (webhook_id, created_at desc, id desc)
+    where state in ('failed', 'disabled');
 -- A queue: rows change three times within seconds and are never read again.
 alter table webhook_deliveries set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);

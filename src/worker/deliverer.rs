@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Where only a rate holds things back.
 const PACE: Duration = Duration::from_millis(20);
 /// Between two claims, so that a busy queue is taken by handfuls.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(3);
 /// A look that takes longer is given up: a connection may hang when Postgres fails over.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// After a look that failed.
@@ -97,28 +97,28 @@ impl Deliverer {
     async fn deliver(&self, attempts: &mut JoinSet<()>) {
         loop {
             while attempts.try_join_next().is_some() {}
-            let pause = match timeout(LOOK_TIMEOUT, self.look(attempts.len())).await {
+            let wait = match timeout(LOOK_TIMEOUT, self.look(attempts.len())).await {
                 Ok(Ok(due)) => {
-                    let pause = pause_after(&due);
+                    let wait = Wait::after(&due);
                     for delivery in due.claimed {
                         self.spawn(attempts, delivery);
                     }
-                    pause
+                    wait
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "deliveries wait for a later look");
-                    Some(RETRY)
+                    Wait::For(RETRY)
                 }
                 Err(_) => {
                     tracing::warn!("a look for deliveries took too long");
-                    Some(RETRY)
+                    Wait::For(RETRY)
                 }
             };
-            match pause {
-                Some(pause) => sleep(pause).await,
-                None => tokio::select! {
+            match wait {
+                Wait::For(pause) => sleep(pause).await,
+                Wait::ForNews => self.woken.notified().await,
+                Wait::ForRoom => tokio::select! {
                     () = self.woken.notified() => {}
-                    // Its endpoint may have room again.
                     Some(_) = attempts.join_next() => {}
                 },
             }
@@ -128,7 +128,7 @@ impl Deliverer {
     async fn look(&self, under_way: usize) -> Result<Due, StoreError> {
         let room = u32::try_from(AT_ONCE.saturating_sub(under_way)).unwrap_or(0).min(MOST_CLAIMED);
         if room == 0 {
-            return Ok(Due::default());
+            return Ok(Due { is_full: true, ..Due::default() });
         }
         let capacity = Capacity { room, under_way: self.webhooks.gate.under_way() };
         deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity).await
@@ -218,11 +218,22 @@ impl Deliverer {
     }
 }
 
-/// How long until the next look; nothing where a wake-up is waited for.
-fn pause_after(due: &Due) -> Option<Duration> {
-    match (due.claimed.is_empty(), due.is_paced) {
-        (false, _) => Some(PAUSE),
-        (true, true) => Some(PACE),
-        (true, false) => None,
+/// What comes before the next look.
+enum Wait {
+    For(Duration),
+    /// A wake-up.
+    ForNews,
+    /// That, or the end of an attempt.
+    ForRoom,
+}
+
+impl Wait {
+    fn after(due: &Due) -> Self {
+        match due {
+            Due { claimed, .. } if !claimed.is_empty() => Self::For(PAUSE),
+            Due { is_paced: true, .. } => Self::For(PACE),
+            Due { is_full: true, .. } => Self::ForRoom,
+            _ => Self::ForNews,
+        }
     }
 }

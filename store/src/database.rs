@@ -118,6 +118,12 @@ impl Database {
         self.begin("app.scope", "dispatch").await
     }
 
+    /// Begins a transaction that claims what is due, in all organizations. It is not waited for on disk: a
+    /// claim that a crash of Postgres takes back is made again.
+    pub(crate) async fn claims(&self) -> Result<Tx, StoreError> {
+        self.begin("synchronous_commit = off; set local app.scope", "dispatch").await
+    }
+
     /// Begins a transaction of the sweep, which asks across organizations whom and what to look at.
     pub(crate) async fn sweep(&self) -> Result<Tx, StoreError> {
         self.begin("app.scope", "sweep").await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::{TimeDelta, Utc};
 use contract::{
-    events::EVENT_TYPES,
+    events::{TestData, event_type as known_type},
     ids::{DeliveryId, EndpointId, OrganizationId},
 };
 use serde::{Deserialize, Serialize};
@@ -86,11 +86,10 @@ async fn test(
 ) -> Result<(StatusCode, Json<WebhookTest>), Problem> {
     let changer = changer(&caller)?;
     let event_type = asked.event_type.as_deref().unwrap_or(TEST);
-    if !EVENT_TYPES.contains(&event_type) {
-        let detail = "is no type of event".to_owned();
-        return Err(Problem::body(vec![("event_type", detail)]));
-    }
-    let data = example(event_type, changer.organization, id);
+    let data = example(event_type, changer.organization, id).ok_or_else(|| {
+        let detail = "is no type of event that happens; see GET /v1/event-types".to_owned();
+        Problem::body(vec![("event_type", detail)])
+    })?;
     let sent = match endpoints::test(&api.db, &changer, id, event_type, &data).await? {
         Tested::Sent(sent) => sent,
         Tested::Unknown => return Err(unknown()),
@@ -135,60 +134,32 @@ async fn attempted(
     }
 }
 
-/// Data of an event of this type, as of something that never happened.
-fn example(event_type: &str, organization: OrganizationId, endpoint: EndpointId) -> Value {
-    let now = store::events::timestamp(Utc::now());
-    let mut data = match event_type.split('.').next().unwrap_or_default() {
-        "call" | "conversation" | "driver_call" => call(event_type, &now),
-        "usage" | "billing" => json!({ "period_start": now, "minutes": 812, "included": 1000 }),
-        "webhook" => json!({ "webhook_id": endpoint, "message": "This is a test." }),
-        _ => json!({ "id": Uuid::nil() }),
+/// Data of an event of this type, as of something that never happened; none where no such event happens.
+fn example(event_type: &str, organization: OrganizationId, endpoint: EndpointId) -> Option<Value> {
+    let mut data = match event_type {
+        TEST => json!(TestData::of(endpoint)),
+        _ => known_type(event_type)?.example()?["data"].take(),
     };
     data["organization_id"] = json!(organization);
     data["test"] = true.into();
-    data
-}
-
-fn call(event_type: &str, now: &str) -> Value {
-    let id = Uuid::nil();
-    json!({
-        "id": id,
-        "provider": "vapi",
-        "provider_call_id": "test",
-        "direction": "inbound",
-        "status": match event_type {
-            "call.started" => "in-progress",
-            "call.failed" => "failed",
-            _ => "completed",
-        },
-        "from_number": "+14155550123",
-        "to_number": "+14155550100",
-        "started_at": now,
-        "ended_at": null,
-        "duration_seconds": 61,
-        "billed_minutes": 2,
-        "ended_reason": "customer-ended-call",
-        "summary": "A test of this endpoint.",
-        "has_transcript": true,
-        "created_at": now,
-        "links": {
-            "call": format!("/v1/calls/{id}"),
-            "transcript": format!("/v1/calls/{id}/transcript"),
-        },
-    })
+    Some(data)
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
+    use contract::events::CATALOGUE;
+
     use super::*;
 
     #[test]
     fn every_type_has_an_example_that_says_that_it_is_one() {
-        for event_type in EVENT_TYPES {
-            let (organization, endpoint) = (OrganizationId(Uuid::max()), EndpointId(Uuid::max()));
-            let data = example(event_type, organization, endpoint);
-            assert_eq!(data["test"], true, "{event_type}");
-            assert_eq!(data["organization_id"], json!(organization), "{event_type}");
+        let (organization, endpoint) = (OrganizationId(Uuid::max()), EndpointId(Uuid::max()));
+        for known in CATALOGUE.iter().filter(|known| known.is_available()) {
+            let data = example(known.name, organization, endpoint).unwrap();
+            assert_eq!(data["test"], true, "{}", known.name);
+            assert_eq!(data["organization_id"], json!(organization), "{}", known.name);
         }
+        assert_eq!(example("call.unknown", organization, endpoint), None);
     }
 }

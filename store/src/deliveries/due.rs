@@ -56,6 +56,8 @@ pub struct Due {
     pub claimed: Vec<Claimed>,
     /// Whether more is held back by a rate only, and due within moments.
     pub is_paced: bool,
+    /// Whether more waits until an attempt under way has ended.
+    pub is_full: bool,
 }
 
 /// An endpoint with something due, and how much of it may leave.
@@ -73,22 +75,23 @@ pub async fn claim_due(
     capacity: &Capacity,
 ) -> Result<Due, StoreError> {
     const OPERATION: &str = "deliveries.claim_due";
-    let mut tx = db.dispatch().await?;
-    let (shares, is_paced) = shares(&mut tx, capacity).await?;
+    let mut tx = db.claims().await?;
+    let mut due = Due::default();
+    let shares = shares(&mut tx, capacity, &mut due).await?;
     if shares.is_empty() {
         commit(tx, OPERATION).await?;
-        return Ok(Due { claimed: Vec::new(), is_paced });
+        return Ok(due);
     }
     let ids = pick(&mut tx, &shares, capacity.room).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
-    let claimed = take(&mut tx, sealer, &ids).await?;
-    pace(&mut tx, &shares, &claimed).await?;
+    due.claimed = take(&mut tx, sealer, &ids).await?;
+    pace(&mut tx, &shares, &due.claimed).await?;
     commit(tx, OPERATION).await?;
-    Ok(Due { claimed, is_paced })
+    Ok(due)
 }
 
 /// Who may get how much now. Walks from endpoint to endpoint, whatever the length of their queues.
-async fn shares(tx: &mut Tx, capacity: &Capacity) -> Result<(Vec<Share>, bool), StoreError> {
+async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<Share>, StoreError> {
     let rows = query!(
         r#"with recursive waiting (webhook_id) as (
              (select webhook_id from webhook_deliveries
@@ -103,23 +106,26 @@ async fn shares(tx: &mut Tx, capacity: &Capacity) -> Result<(Vec<Share>, bool), 
              w.ordering = 'call' as "is_ordered!",
              w.enabled and w.deleted_at is null as "is_live!",
              coalesce(w.paced_until > now(), false) as "is_paced!"
-         from waiting join webhooks w on w.id = waiting.webhook_id
-         where (w.circuit = 'closed' or w.circuit_probe_at <= now())
-           and exists (select from webhook_deliveries d
-                       where d.webhook_id = w.id and d.state = 'pending' and d.owner = 'queue'
-                         and d.next_attempt_at <= now())"#,
+         from waiting
+         join webhooks w on w.id = waiting.webhook_id
+         -- By its limit it is asked endpoint by endpoint, and never by reading the whole queue.
+         cross join lateral (
+             select 1 from webhook_deliveries d
+             where d.webhook_id = waiting.webhook_id and d.state = 'pending'
+               and d.owner = 'queue' and d.next_attempt_at <= now() limit 1
+         ) due
+         where w.circuit = 'closed' or w.circuit_probe_at <= now()"#,
     )
     .fetch_all(&mut **tx)
     .await
     .during("deliveries.shares")?;
     let (mut shares, mut probed, mut over) = (Vec::new(), Vec::new(), Vec::new());
-    let mut is_paced = false;
     for row in rows {
         let paced = row.rate_limit.is_some() && row.is_paced;
-        is_paced |= row.rate_limit.is_some();
+        due.is_paced |= row.rate_limit.is_some();
         match capacity.share(row.id, row.retry_count > 0) {
             _ if !row.is_live => over.push(row.id),
-            0 => {}
+            0 => due.is_full = true,
             _ if paced => {}
             _ if row.is_probed => probed.push((row.id, row.is_ordered, row.rate_limit)),
             room => shares.push(Share {
@@ -133,7 +139,7 @@ async fn shares(tx: &mut Tx, capacity: &Capacity) -> Result<(Vec<Share>, bool), 
     end_all(tx, &over).await?;
     shares.extend(probes(tx, probed).await?);
     limit_by_rates(tx, &mut shares).await?;
-    Ok((shares, is_paced))
+    Ok(shares)
 }
 
 /// An event may have been written while its endpoint was being disabled.
@@ -165,7 +171,8 @@ async fn probes(
     let ours = query!(
         "update webhooks w set circuit = 'half-open', circuit_probe_at = now() + $2
          from (select id from webhooks where id = any($1) and circuit <> 'closed'
-                 and circuit_probe_at <= now() order by id for update skip locked) due
+                 and circuit_probe_at <= now() order by id
+               for no key update skip locked) due
          where w.id = due.id returning w.id",
         &ids,
         PgInterval::try_from(LEASE).unwrap_or_default(),
@@ -191,7 +198,7 @@ async fn limit_by_rates(tx: &mut Tx, shares: &mut Vec<Share>) -> Result<(), Stor
                  now() - greatest(coalesce(paced_until, '-infinity'), now() - make_interval(secs => $2)))))::int
                  as "allowed!"
          from webhooks where id = any($1) and (paced_until is null or paced_until <= now())
-         order by id for update skip locked"#,
+         order by id for no key update skip locked"#,
         &rated,
         LATE,
     )

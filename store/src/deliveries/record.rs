@@ -1,5 +1,7 @@
 //! Attempts are written down many at a time: what ends while one commit is under way goes into the next.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::settle::{Attempted, Next, settle};
@@ -9,6 +11,8 @@ use crate::{Database, StoreError};
 const QUEUE: usize = 1024;
 /// Most in one commit.
 const GROUP: usize = 200;
+/// Nobody outside waits for a commit, so each gathers what ends within a moment.
+const GATHER: Duration = Duration::from_millis(5);
 
 type Job = (Attempted, oneshot::Sender<Result<Next, NotRecorded>>);
 
@@ -46,6 +50,12 @@ impl Recorder {
 async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.recv_many(&mut group, GROUP).await > 0 {
+        tokio::time::sleep(GATHER).await;
+        while group.len() < GROUP
+            && let Ok(job) = jobs.try_recv()
+        {
+            group.push(job);
+        }
         let (attempts, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
         match settle(&db, &attempts).await {
             Ok(next) => replies.into_iter().zip(next).for_each(|(reply, next)| {

@@ -91,6 +91,7 @@ pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Nex
     const OPERATION: &str = "deliveries.settle";
     let mut tx = db.dispatch().await?;
     let now = Utc::now();
+    lock(&mut tx, group).await?;
     let endpoints = judge(&mut tx, group, now).await?;
     log(&mut tx, group, now).await?;
     let planned: Vec<Next> = group.iter().map(|attempt| plan(attempt, &endpoints)).collect();
@@ -100,13 +101,50 @@ pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Nex
         tell(&mut tx, *id, endpoint, now).await?;
     }
     commit(tx, OPERATION).await?;
+    end_all(db, &endpoints).await?;
     let next = group.iter().zip(planned);
     Ok(next
         .map(|(a, next)| if moved.contains(&a.delivery.id.0) { next } else { Next::Lost })
         .collect())
 }
 
-/// Locks the endpoints, always in the same order, and finds out how they do after this.
+/// Deliveries before endpoints, and each by id: whoever locks both does it so.
+async fn lock(tx: &mut Tx, group: &[Attempted]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = group.iter().map(|attempt| attempt.delivery.id.0).collect();
+    query!("select id from webhook_deliveries where id = any($1) order by id for update", &ids)
+        .fetch_all(&mut **tx)
+        .await
+        .map(drop)
+        .during("deliveries.lock")
+}
+
+/// What waits for endpoints that are disabled now has ended. In a transaction of its own, for the order
+/// of locks; what it does not reach ends when its turn comes.
+async fn end_all(
+    db: &Database,
+    endpoints: &BTreeMap<EndpointId, Endpoint>,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "deliveries.end_all";
+    let disabled = endpoints.iter().filter(|(_, endpoint)| endpoint.disabled().is_some());
+    let ids: Vec<Uuid> = disabled.map(|(id, _)| id.0).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.dispatch().await?;
+    query!(
+        "update webhook_deliveries set state = 'disabled', settled_at = now(),
+             attempting_since = null
+         where id in (select id from webhook_deliveries
+             where webhook_id = any($1) and state = 'pending' order by id for update)",
+        &ids,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    commit(tx, OPERATION).await
+}
+
+/// Locks the endpoints and finds out how they do after this.
 async fn judge(
     tx: &mut Tx,
     group: &[Attempted],
@@ -124,7 +162,7 @@ async fn judge(
     let rows = query!(
         "select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe_at,
              circuit_trips, failing_since, failing_clock_at, failing_warned
-         from webhooks where id = any($1) order by id for update",
+         from webhooks where id = any($1) order by id for no key update",
         &ids,
     )
     .fetch_all(&mut **tx)

@@ -6,13 +6,12 @@ use contract::{
     ids::EndpointId,
 };
 use serde_json::json;
-use sqlx::query;
 use url::Url;
 
 use super::{health::Notice, settle::Endpoint};
-use crate::{StoreError, database::Tx, error::During, events};
+use crate::{StoreError, database::Tx, events};
 
-/// Tells what is new; what waits for an endpoint that is disabled now has ended.
+/// Tells what is new.
 pub(super) async fn tell(
     tx: &mut Tx,
     id: EndpointId,
@@ -28,7 +27,6 @@ pub(super) async fn tell(
     };
     let (event_type, told) = match (endpoint.disabled(), endpoint.notice) {
         (Some(reason), _) => {
-            end_all(tx, id).await?;
             let (reason, disabled_at) = (Some(reason.to_owned()), Some(Timestamp(now)));
             (events::ENDPOINT_DISABLED, EndpointHealth { reason, disabled_at, ..health })
         }
@@ -44,17 +42,4 @@ pub(super) async fn tell(
     events::emit_organization(tx, endpoint.organization, event_type, &effect_key, json!(told))
         .await
         .map(drop)
-}
-
-async fn end_all(tx: &mut Tx, id: EndpointId) -> Result<(), StoreError> {
-    query!(
-        "update webhook_deliveries set state = 'disabled', settled_at = now(),
-             attempting_since = null
-         where webhook_id = $1 and state = 'pending'",
-        id.0,
-    )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .during("deliveries.tell")
 }
