@@ -35,7 +35,7 @@ async fn every_way_to_fail_has_its_name_in_the_log() {
     for (name, answer, code, status) in answers {
         let answers = json!({ "answers": [answer], "then": "repeat_last" });
         world.fakes.script(Provider::Hooks, Some(name), script(answers));
-        expected.push((world.endpoint(name, "").await, name, code, status));
+        expected.push((world.open_endpoint(name, "").await, name, code, status));
     }
     let urls = [
         ("nobody", "http://127.0.0.1:9/", "connect"),
@@ -54,7 +54,7 @@ async fn every_way_to_fail_has_its_name_in_the_log() {
     for (name, url, code) in urls {
         let tls = world.fakes.url().replace("http://", "https://");
         let url = if url.is_empty() { &tls } else { url };
-        let endpoint = world.endpoint(name, &format!("url = '{url}'")).await;
+        let endpoint = world.open_endpoint(name, &format!("url = '{url}'")).await;
         expected.push((endpoint, name, code, None));
     }
     for (endpoint, ..) in &expected {
@@ -78,9 +78,9 @@ async fn every_way_to_fail_has_its_name_in_the_log() {
         assert_eq!((owner.as_str(), kind.as_str()), ("workflow", "pending"), "{name}");
     }
     // What asks for it is left alone for that long.
-    let asked = world.arrived("asks-to-wait");
+    let asked = world.reached("asks-to-wait");
     let gap = asked.windows(2).map(|pair| (pair[1].at - pair[0].at).num_seconds()).min();
     assert!(gap.is_none_or(|gap| gap >= 6), "{gap:?} s");
-    let redirected = world.arrived("redirects");
+    let redirected = world.reached("redirects");
     assert!(!redirected.is_empty());
 }

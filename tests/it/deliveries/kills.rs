@@ -27,7 +27,7 @@ fn is_complete(logged: &[Logged], arrived: usize) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_within_an_attempt_of_the_queue_repeats_it_once_at_most() {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
-    let endpoint = world.endpoint("killed", "").await;
+    let endpoint = world.open_endpoint("killed", "").await;
     for point in POINTS {
         world.start_worker(&world.faults(&format!("{point}=kill"))).await;
         let event = world.enqueue(endpoint, None, 1).await[0];
@@ -51,7 +51,7 @@ async fn a_worker_killed_within_an_attempt_of_the_queue_repeats_it_once_at_most(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_within_a_later_attempt_repeats_it_once_at_most() {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
-    let endpoint = world.endpoint("later", "schedule = '{1,1,1}'").await;
+    let endpoint = world.open_endpoint("later", "schedule = '{1,1,1}'").await;
     for point in POINTS {
         let fails = json!({ "answers": [{ "status": 500 }] });
         world.fakes.script(Provider::Hooks, Some("later"), script(fails));
@@ -66,14 +66,14 @@ async fn a_worker_killed_within_a_later_attempt_repeats_it_once_at_most() {
         })
         .await;
         world.kill_worker().await;
-        let before = world.arrived("later").len();
+        let before = world.reached("later").len();
         world.start_worker(&world.faults(&format!("{point}=kill"))).await;
         world.worker().ended().await;
         std::fs::remove_file(world.folder.join("faults.log")).unwrap();
         world.start_worker(&[]).await;
         world.done_with(endpoint).await;
         world.kill_worker().await;
-        let arrived = world.arrived("later").len() - before;
+        let arrived = world.reached("later").len() - before;
         assert!((1..=2).contains(&arrived), "{point}: {arrived}");
         let logged = world.logged(endpoint, event).await;
         assert!(is_complete(&logged, 1 + arrived), "{point}: {logged:?}");

@@ -14,7 +14,7 @@ pub(super) type Logged = (i32, Option<String>, Option<i32>);
 
 impl World {
     /// An endpoint with the secret of the first one; `settings` as in `update webhooks set …`.
-    pub(super) async fn endpoint(&self, name: &str, settings: &str) -> Uuid {
+    pub(super) async fn open_endpoint(&self, name: &str, settings: &str) -> Uuid {
         let sql = "insert into webhooks (id, organization_id, url, events, secret)
             select gen_random_uuid(), organization_id, $1, array['test.*'], secret
             from webhooks order by created_at limit 1 returning id";
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// What reached an endpoint, in its order.
-    pub(super) fn arrived(&self, name: &str) -> Vec<Effect> {
+    pub(super) fn reached(&self, name: &str) -> Vec<Effect> {
         let filter = Filter {
             kind: Some(Kind::Webhook),
             key: Some(name.to_owned()),
@@ -62,7 +62,7 @@ impl World {
 
     /// Ids of the events that reached an endpoint and were taken, in their order.
     pub(super) fn delivered_to(&self, name: &str) -> Vec<Uuid> {
-        let arrived = self.arrived(name);
+        let arrived = self.reached(name);
         let taken = arrived.iter().filter(|effect| effect.accepted);
         taken.map(|effect| effect.other_keys[0].parse().expect("a webhook-id")).collect()
     }

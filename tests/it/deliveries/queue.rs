@@ -10,8 +10,8 @@ use crate::harness::{World, wait::until};
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_hangs_holds_up_no_other() {
     let world = World::start().await;
-    let hung = world.endpoint("hung", "").await;
-    let quick = world.endpoint("quick", "").await;
+    let hung = world.open_endpoint("hung", "").await;
+    let quick = world.open_endpoint("quick", "").await;
     let hangs = json!({ "answers": [{ "delay_ms": 600_000 }], "then": "repeat_last" });
     world.fakes.script(Provider::Hooks, Some("hung"), script(hangs));
     world.enqueue(hung, None, 300).await;
@@ -30,14 +30,14 @@ async fn an_endpoint_that_hangs_holds_up_no_other() {
         (circuit != "closed").then(|| assert_eq!(error.as_deref(), Some("timeout")))
     })
     .await;
-    let tried = world.arrived("hung").len();
+    let tried = world.reached("hung").len();
     assert!(tried <= 64, "{tried} attempts at an endpoint that hangs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it() {
     let world = World::start().await;
-    let endpoint = world.endpoint("broken", "").await;
+    let endpoint = world.open_endpoint("broken", "").await;
     let broken = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
     world.fakes.script(Provider::Hooks, Some("broken"), script(broken));
     let events = world.enqueue(endpoint, None, 200).await;
@@ -54,7 +54,7 @@ async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it()
         (under_way == 0).then_some(())
     })
     .await;
-    let tried = world.arrived("broken").len();
+    let tried = world.reached("broken").len();
     assert!((20..=84).contains(&tried), "{tried} attempts");
     // A probe that fails is alone, and the next one is farther away.
     let probe = "circuit_probe_at = now() - interval '1 second'";
@@ -65,7 +65,7 @@ async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it()
         (trips == 2).then_some(())
     })
     .await;
-    assert_eq!(world.arrived("broken").len(), tried + 1);
+    assert_eq!(world.reached("broken").len(), tried + 1);
 
     world.fakes.script(Provider::Hooks, Some("broken"), script(json!({ "answers": [{}] })));
     world.set_endpoint(endpoint, probe).await;
@@ -89,7 +89,7 @@ async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordered_endpoint_gets_the_events_of_a_call_one_after_the_other() {
     let world = World::start().await;
-    let endpoint = world.endpoint("ordered", "ordering = 'call', schedule = '{1,1,1}'").await;
+    let endpoint = world.open_endpoint("ordered", "ordering = 'call', schedule = '{1,1,1}'").await;
     let fails = json!({ "answers": [{ "status": 503, "times": 2 }] });
     world.fakes.script(Provider::Hooks, Some("ordered"), script(fails));
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
@@ -109,10 +109,10 @@ async fn a_rate_is_kept_and_what_it_holds_back_is_told() {
     const RATE: usize = 20;
     const EVENTS: usize = 70;
     let world = World::start().await;
-    let endpoint = world.endpoint("rated", &format!("rate_limit = {RATE}")).await;
+    let endpoint = world.open_endpoint("rated", &format!("rate_limit = {RATE}")).await;
     world.enqueue(endpoint, None, EVENTS).await;
     world.done_with(endpoint).await;
-    let arrived = world.arrived("rated");
+    let arrived = world.reached("rated");
     assert_eq!(arrived.len(), EVENTS);
     // By when they came: a second has no more than its share, but for what a late look makes up for and
     // for the time of the way itself.

@@ -58,7 +58,7 @@ fn since(at: DateTime<Utc>) -> Value {
 async fn what_was_missed_while_disabled_is_delivered_and_nothing_else() {
     let world = World::start().await;
     let began = Utc::now() - TimeDelta::seconds(5);
-    let endpoint = world.endpoint("back", "events = '{call.*}'").await;
+    let endpoint = world.open_endpoint("back", "events = '{call.*}'").await;
     world.told_of_calls(1).await;
     world.done_with(endpoint).await;
     world.change_endpoint(endpoint, json!({ "enabled": false })).await;
@@ -99,11 +99,11 @@ async fn what_was_missed_while_disabled_is_delivered_and_nothing_else() {
 async fn an_endpoint_disabled_in_mid_retry_gets_nothing_and_later_what_failed() {
     let world = World::start().await;
     let began = Utc::now() - TimeDelta::seconds(5);
-    let endpoint = world.endpoint("mid", "events = '{call.*}', schedule = '{3600}'").await;
+    let endpoint = world.open_endpoint("mid", "events = '{call.*}', schedule = '{3600}'").await;
     let broken = json!({ "answers": [{ "status": 500, "times": 3 }] });
     world.fakes.script(Provider::Hooks, Some("mid"), script(broken));
     let failed = world.told_of_calls(3).await;
-    until("each was tried", PATIENCE, || async { (world.arrived("mid").len() == 3).then_some(()) })
+    until("each was tried", PATIENCE, || async { (world.reached("mid").len() == 3).then_some(()) })
         .await;
     world.change_endpoint(endpoint, json!({ "enabled": false })).await;
     assert_eq!(world.states(endpoint).await, [("disabled".to_owned(), 3)]);

@@ -18,7 +18,7 @@ async fn an_event_that_an_endpoint_does_not_get_is_in_its_log() {
     ];
     let mut ids = Vec::new();
     for (name, settings, _) in endpoints {
-        ids.push(world.endpoint(name, settings).await);
+        ids.push(world.open_endpoint(name, settings).await);
     }
     let call = world.post_call().await;
     world.closed(&call).await;
@@ -36,14 +36,14 @@ async fn an_event_that_an_endpoint_does_not_get_is_in_its_log() {
         }
     }
     assert_eq!(world.delivered_to("on").len(), 1);
-    assert_eq!(world.arrived("off").len() + world.arrived("gone").len(), 0);
+    assert_eq!(world.reached("off").len() + world.reached("gone").len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_ends() {
     let world = World::start().await;
-    let failing = world.endpoint("failing", "").await;
-    let watching = world.endpoint("watching", "events = '{webhook.*}'").await;
+    let failing = world.open_endpoint("failing", "").await;
+    let watching = world.open_endpoint("watching", "events = '{webhook.*}'").await;
     let broken = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
     world.fakes.script(Provider::Hooks, Some("failing"), script(broken));
     // 60 % of the five days.
@@ -58,7 +58,7 @@ async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_en
     world.enqueue(failing, None, 1).await;
     let told = async |kind: &str| {
         until(&format!("{kind} is told"), PATIENCE, || async {
-            let arrived = world.arrived("watching");
+            let arrived = world.reached("watching");
             let bodies = arrived.iter().map(|effect| serde_json::to_value(effect).unwrap());
             let mut bodies = bodies.map(|effect| effect["request"]["body"].clone());
             bodies.find(|body| body["type"] == kind)
