@@ -44,7 +44,7 @@ create index events_organization on events (organization_id, id);
 alter table workflow_starts drop constraint workflow_starts_kind_check;
 alter table workflow_starts add constraint workflow_starts_kind_check
     check (kind in ('billing-cycle', 'usage-alert', 'onboarding', 'first-call',
-        'meter-error-report', 'webhook-recovery'));
+        'meter-error-report', 'webhook-recovery', 'endpoint-notice'));
 
 grant select, insert, update on webhook_recoveries to postcall_api, postcall_worker;
 grant select, insert on webhook_recovery_items to postcall_worker;

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use contract::names::TASK_QUEUES;
+use providers::egress::Egress;
 use secrecy::{ExposeSecret, SecretString};
 use store::sealing::Sealer;
 use url::Url;
@@ -18,6 +19,7 @@ const OWN: &[&str] = &[
     "POSTCALL_API_KEY",
     "POSTCALL_API_URL",
     "POSTCALL_CHATTER_PER_SECOND",
+    "POSTCALL_EGRESS_PROXY",
     "POSTCALL_ENCRYPTION_KEY",
     "POSTCALL_FAULTS",
     "POSTCALL_FAULTS_LOG",
@@ -89,6 +91,8 @@ pub struct Config {
     pub storage_options: Hidden<std::collections::HashMap<String, String>>,
     /// `POSTCALL_ALLOW_LOOPBACK`: webhooks and recordings may be on this machine.
     pub allow_loopback: bool,
+    /// `POSTCALL_EGRESS_PROXY`: what webhooks and downloads of recordings go out through.
+    pub egress_proxy: Option<SecretString>,
     /// `POSTCALL_PUBLIC_URL`: what providers call; Twilio signs it. Without a slash at the end.
     pub public_url: Option<String>,
     /// `POSTCALL_SPOOL_DIR`: where webhooks lie while Postgres is down.
@@ -111,6 +115,21 @@ pub struct Config {
     pub providers: ProviderConfig,
     /// Where a test strikes (feature `faults`).
     pub faults: activities::faults::Faults,
+}
+
+impl Config {
+    /// Where webhooks and downloads may go, and through what.
+    ///
+    /// # Errors
+    /// When the proxy's URL is none; its text may hold a password, so it is not shown.
+    pub fn egress(&self) -> Result<Egress, ConfigError> {
+        let egress = Egress::new(self.allow_loopback);
+        let Some(proxy) = &self.egress_proxy else { return Ok(egress) };
+        egress.with_proxy(proxy.expose_secret()).map_err(|_| {
+            let form = "it must be http://[user:password@]host[:port]".to_owned();
+            wrong("POSTCALL_EGRESS_PROXY", form)
+        })
+    }
 }
 
 /// How to reach Temporal, beyond what the SDK reads by itself.
@@ -223,6 +242,7 @@ impl Config {
             storage_url: vars.storage_url()?,
             storage_options: Hidden(vars.storage_options()),
             allow_loopback: vars.flag("POSTCALL_ALLOW_LOOPBACK")?,
+            egress_proxy: vars.secret("POSTCALL_EGRESS_PROXY"),
             public_url: vars.public_url()?,
             spool_dir: vars.parse("POSTCALL_SPOOL_DIR", "spool", "a folder")?,
             spool_max_bytes: vars.parse(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use providers::{egress::Egress, stripe::Mode};
+use providers::stripe::Mode;
 use store::{
     Database, Role,
     counters::Counters,
@@ -41,7 +41,7 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let events = Listener::new(&config.database_url, EVENTS, EVENTS_POLL);
     let live = api::live::Live::start(events, stopping.clone());
     let health = api::health::Health::new(db.clone(), counters);
-    let egress = Egress::new(config.allow_loopback);
+    let egress = config.egress()?;
     let state = api::ApiState::new(db, objects, live, health, config.sealer.clone(), egress);
     let receiver = Receiver::start(receiver_setup(&config)?)?;
     let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "the markers that activities makes have none")]
 
 mod gate;
+mod notice;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +11,13 @@ use contract::{
     delivery::{AttemptDelivery, DeliverySchedule, FirstAttempts, FirstAttemptsMade, Undelivered},
     failure::{DELIVERY_FAILED, DELIVERY_RELEASED, UNAVAILABLE, WEBHOOK_DISABLED},
     ids::DeliveryId,
-    recovery::{PageRecovered, RecoverWebhooks},
+    recovery::{OwnersTold, PageRecovered, RecoverWebhooks, TellOwners},
 };
 use futures::future::join_all;
-use providers::webhook_out::{AttemptResult, Message, WebhookSender};
+use providers::{
+    resend::ResendClient,
+    webhook_out::{AttemptResult, Message, WebhookSender},
+};
 use store::{
     Database,
     deliveries::{self, Attempted, Claimed, Next, Recorder, Turn},
@@ -29,6 +33,7 @@ use temporalio_sdk::{
 
 pub use self::gate::{Gate, Pass};
 use crate::{
+    clock::Clock,
     failure::{failure, of_store},
     faults::Faults,
 };
@@ -53,6 +58,10 @@ pub struct WebhookActivities {
     pub gate: Gate,
     /// Wakes whoever serves the queue of deliveries.
     pub queue: Teller,
+    /// Who carries emails to owners; nobody where no key is configured.
+    pub resend: Option<ResendClient>,
+    /// What time it is.
+    pub clock: Clock,
     /// Where a test may strike.
     pub faults: Faults,
 }
@@ -155,6 +164,16 @@ impl WebhookActivities {
         self.queue.tell();
         self.faults.point("recover.after").await?;
         Ok(page)
+    }
+
+    /// Sends an email about an endpoint to each owner.
+    #[activity(definition = contract::recovery::SendNotice)]
+    pub async fn send_notice(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: TellOwners,
+    ) -> Result<OwnersTold, ActivityError> {
+        notice::send(&self, &input).await
     }
 
     /// Marks a delivery as given up after its last attempt.

@@ -27,8 +27,6 @@ pub const OF_CALLS: &[&str] = &[
     "webhooks.posted",
     "webhooks.settled",
     "webhooks.after",
-    "recover.before",
-    "recover.after",
     "close.before",
     "close.written",
     "close.after",
@@ -69,9 +67,19 @@ pub const OF_BOOKS: &[&str] = &[
     "onboarded.after",
 ];
 
+/// The points of endpoints: of deliveries made again in bulk, and of letters about their health.
+pub const OF_ENDPOINTS: &[&str] = &[
+    "recover.before",
+    "recover.after",
+    "notice.before",
+    "notice.claimed",
+    "notice.posted",
+    "notice.after",
+];
+
 /// Every point.
 pub fn points() -> impl Iterator<Item = &'static str> {
-    OF_CALLS.iter().chain(OF_BOOKS).copied()
+    OF_CALLS.iter().chain(OF_BOOKS).chain(OF_ENDPOINTS).copied()
 }
 
 #[cfg(feature = "faults")]

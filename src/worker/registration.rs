@@ -14,7 +14,6 @@ use contract::{
     names::{BILLING_QUEUE, CALL_PROCESSING_QUEUE, MAINTENANCE_QUEUE, WEBHOOK_DELIVERY_QUEUE},
 };
 use providers::{
-    egress::Egress,
     model::ModelClient,
     recording::{Access, Bases, RecordingSource},
     resend::ResendClient,
@@ -38,9 +37,9 @@ use temporalio_sdk::{
 };
 use tokio::sync::{mpsc, watch};
 use workflows::{
-    BillingCycle, BillingSweep, CallProcessing, LogRetention, MeterErrorReport, Onboarding,
-    PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation,
-    WebhookDelivery, WebhookRecovery,
+    BillingCycle, BillingSweep, CallProcessing, EndpointNotice, LogRetention, MeterErrorReport,
+    Onboarding, PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert,
+    UsageReconciliation, WebhookDelivery, WebhookRecovery,
 };
 
 use crate::config::{Config, ProviderConfig};
@@ -87,7 +86,7 @@ impl Room {
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<OrganizationId>)> {
         let providers = &config.providers;
         let faults = config.faults.clone();
-        let egress = Egress::new(config.allow_loopback);
+        let egress = config.egress()?;
         let (unprojected, receiver) = mpsc::unbounded_channel();
         let events = Teller::start(db, signals::EVENTS);
         let counters = Counters::new(&config.redis_url)?;
@@ -135,6 +134,8 @@ impl Room {
                 sender: WebhookSender::new(&egress)?,
                 recorder: Recorder::start(&db),
                 gate: Gate::default(),
+                resend: resend.clone(),
+                clock: Clock::system(),
                 queue: events.clone(),
                 faults: faults.clone(),
             },
@@ -210,6 +211,7 @@ impl Room {
             WEBHOOK_DELIVERY_QUEUE => options
                 .register_workflow::<WebhookDelivery>()?
                 .register_workflow::<WebhookRecovery>()?
+                .register_workflow::<EndpointNotice>()?
                 .register_activities(self.webhooks.clone()),
             BILLING_QUEUE => options
                 .register_workflow::<UsageAggregation>()?

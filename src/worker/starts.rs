@@ -16,7 +16,9 @@ use temporalio_client::{
 };
 use temporalio_common::HasWorkflowDefinition;
 use tokio::sync::watch;
-use workflows::{BillingCycle, MeterErrorReport, Onboarding, UsageAlert, WebhookRecovery};
+use workflows::{
+    BillingCycle, EndpointNotice, MeterErrorReport, Onboarding, UsageAlert, WebhookRecovery,
+};
 
 use crate::temporal;
 
@@ -116,6 +118,7 @@ async fn bring(client: &Client, due: &DueStart) -> Result<(), StartError> {
         StartKind::Onboarding => start(client, Onboarding::run, due).await,
         StartKind::MeterErrorReport => start(client, MeterErrorReport::run, due).await,
         StartKind::WebhookRecovery => start(client, WebhookRecovery::run, due).await,
+        StartKind::EndpointNotice => start(client, EndpointNotice::run, due).await,
         StartKind::FirstCall => signal_first_call(client, due).await,
     }
 }
@@ -128,7 +131,7 @@ where
 {
     let input = W::Input::deserialize(&due.input)?;
     let queue = match due.kind {
-        StartKind::WebhookRecovery => WEBHOOK_DELIVERY_QUEUE,
+        StartKind::WebhookRecovery | StartKind::EndpointNotice => WEBHOOK_DELIVERY_QUEUE,
         _ => BILLING_QUEUE,
     };
     let options = WorkflowStartOptions::new(queue, due.workflow_id.clone())

@@ -31,6 +31,7 @@ pub use claim::{OfCall, claim_of_call};
 pub use due::{Capacity, Due, claim_due};
 pub use record::Recorder;
 pub use settle::{Attempted, Next};
+pub use tell::{OwnersNotice, owners_notice};
 pub use turn::{Turn, claim_turn};
 
 /// An attempt and what surrounds it take half of this; then somebody else may try.

@@ -32,16 +32,19 @@ pub enum StartKind {
     MeterErrorReport,
     /// `WebhookRecovery`.
     WebhookRecovery,
+    /// `EndpointNotice`.
+    EndpointNotice,
 }
 
 impl StartKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::BillingCycle,
         Self::UsageAlert,
         Self::Onboarding,
         Self::FirstCall,
         Self::MeterErrorReport,
         Self::WebhookRecovery,
+        Self::EndpointNotice,
     ];
 
     /// The literal of the database.
@@ -53,6 +56,7 @@ impl StartKind {
             Self::FirstCall => "first-call",
             Self::MeterErrorReport => "meter-error-report",
             Self::WebhookRecovery => "webhook-recovery",
+            Self::EndpointNotice => "endpoint-notice",
         }
     }
 

@@ -6,6 +6,7 @@ mod made;
 mod organization;
 mod queue;
 mod recoveries;
+mod retention;
 mod skips;
 
 use std::time::Duration;

@@ -14,9 +14,9 @@ use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::history::v1::{History, history_event::Attributes};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{
-    BillingCycle, BillingSweep, CallProcessing, LogRetention, MeterErrorReport, Onboarding,
-    PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert, UsageReconciliation,
-    WebhookDelivery, WebhookRecovery,
+    BillingCycle, BillingSweep, CallProcessing, EndpointNotice, LogRetention, MeterErrorReport,
+    Onboarding, PartitionMaintenance, ProviderSweep, UsageAggregation, UsageAlert,
+    UsageReconciliation, WebhookDelivery, WebhookRecovery,
 };
 
 /// Where workers say which workflows they run.
@@ -34,6 +34,8 @@ fn options() -> WorkflowReplayerOptions {
         .register_workflow::<BillingSweep>()
         .unwrap()
         .register_workflow::<CallProcessing>()
+        .unwrap()
+        .register_workflow::<EndpointNotice>()
         .unwrap()
         .register_workflow::<LogRetention>()
         .unwrap()

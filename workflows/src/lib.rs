@@ -8,6 +8,7 @@
 pub mod billing_cycle;
 pub mod billing_sweep;
 pub mod call_processing;
+pub mod endpoint_notice;
 pub mod log_retention;
 pub mod meter_error_report;
 pub mod onboarding;
@@ -25,6 +26,7 @@ mod steps;
 pub use billing_cycle::BillingCycle;
 pub use billing_sweep::BillingSweep;
 pub use call_processing::CallProcessing;
+pub use endpoint_notice::EndpointNotice;
 pub use log_retention::LogRetention;
 pub use meter_error_report::MeterErrorReport;
 pub use onboarding::Onboarding;

@@ -156,6 +156,7 @@ fn pause(trips: i32) -> TimeDelta {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
     use super::*;
 

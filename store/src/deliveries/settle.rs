@@ -179,7 +179,8 @@ async fn judge(
         };
         let of_it = || group.iter().filter(|attempt| attempt.delivery.endpoint_id.0 == row.id);
         let (after, notice) = before.after(found[&row.id], now);
-        let last = of_it().last().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
+        let last =
+            of_it().next_back().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
         let endpoint = Endpoint {
             organization: OrganizationId(row.organization_id),
             url: row.url,

@@ -4,12 +4,21 @@ use chrono::{DateTime, Utc};
 use contract::{
     events::{EndpointHealth, Timestamp},
     ids::EndpointId,
+    names::notice_workflow_id,
+    recovery::TellOwners,
 };
 use serde_json::json;
+use sqlx::query;
 use url::Url;
 
 use super::{health::Notice, settle::Endpoint};
-use crate::{StoreError, database::Tx, events};
+use crate::{
+    Database, StoreError,
+    database::{Tx, commit},
+    error::During,
+    events, organizations,
+    starts::{self, StartKind},
+};
 
 /// Tells what is new.
 pub(super) async fn tell(
@@ -38,8 +47,64 @@ pub(super) async fn tell(
         (None, Some(Notice::Disabled) | None) => return Ok(()),
     };
     // The change itself happens once: it is made under the lock of the endpoint's row.
-    let effect_key = format!("{event_type}/{id}/{}", now.timestamp_micros());
-    events::emit_organization(tx, endpoint.organization, event_type, &effect_key, json!(told))
+    let key = effect_key(event_type, id, now);
+    let organization_id = endpoint.organization;
+    events::emit_organization(tx, organization_id, event_type, &key, json!(told)).await?;
+    if event_type == events::ENDPOINT_RECOVERED {
+        return Ok(());
+    }
+    let event = event_type.to_owned();
+    let input = json!(TellOwners { organization_id, endpoint_id: id, event, at: now });
+    let workflow = notice_workflow_id(id, now);
+    starts::request(tx, organization_id, StartKind::EndpointNotice, &workflow, input)
         .await
         .map(drop)
+}
+
+fn effect_key(event_type: &str, id: EndpointId, at: DateTime<Utc>) -> String {
+    format!("{event_type}/{id}/{}", at.timestamp_micros())
+}
+
+/// What an endpoint's owners are to be told.
+#[derive(Debug, Clone)]
+pub struct OwnersNotice {
+    /// The organization's name.
+    pub organization: String,
+    /// Email addresses, within the spend cap.
+    pub recipients: Vec<String>,
+    /// The host of the endpoint's URL.
+    pub url_host: String,
+    /// Why it was disabled: `gone` or `failing`; nothing where it was not.
+    pub reason: Option<String>,
+    /// How much of the time to that is over, in per cent.
+    pub percent: Option<u64>,
+}
+
+/// Reads what the event said; nothing where it, or the organization, is gone.
+pub async fn owners_notice(
+    db: &Database,
+    asked: &TellOwners,
+) -> Result<Option<OwnersNotice>, StoreError> {
+    const OPERATION: &str = "deliveries.owners_notice";
+    let mut tx = db.tenant(asked.organization_id).await?;
+    let row = query!(
+        r#"select payload->'data' as "data!" from events
+           where organization_id = $1 and effect_key = $2"#,
+        asked.organization_id.0,
+        effect_key(&asked.event, asked.endpoint_id, asked.at),
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let Some(row) = row else { return Ok(None) };
+    let told = organizations::get_in(&mut tx, asked.organization_id).await?;
+    commit(tx, OPERATION).await?;
+    let text = |name: &str| row.data[name].as_str().map(str::to_owned);
+    Ok(Some(OwnersNotice {
+        organization: told.name,
+        recipients: told.settings.billing_recipients(),
+        url_host: text("url_host").unwrap_or_else(|| asked.endpoint_id.to_string()),
+        reason: text("reason"),
+        percent: row.data["percent"].as_u64(),
+    }))
 }

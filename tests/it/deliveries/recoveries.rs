@@ -65,7 +65,7 @@ async fn what_was_missed_while_disabled_is_delivered_and_nothing_else() {
     let missed = world.told_of_calls(3).await;
     let asked = json!({ "kind": "missing", "since": since(began), "rate": 1000 });
     let (status, refused) = world.ask(endpoint, "recover", &asked).await;
-    assert_eq!((status, &refused["title"]), (409, &json!("Conflict")), "{refused}");
+    assert_eq!((status, &refused["type"]), (409, &json!("/docs/problems/conflict")), "{refused}");
     world.change_endpoint(endpoint, json!({ "enabled": true })).await;
     let before = world.delivered_to("back");
 

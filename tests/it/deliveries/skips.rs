@@ -1,6 +1,6 @@
 //! What is not sent, and why: the log has a line for it.
 
-use postcall::dev::fakes::Provider;
+use postcall::dev::fakes::{Filter, Kind, Provider};
 use serde_json::json;
 
 use super::{made::PATIENCE, script};
@@ -72,6 +72,17 @@ async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_en
     let disabled = told("webhook.endpoint_disabled").await;
     assert_eq!(disabled["data"]["reason"], "failing");
     world.done_with(failing).await;
+    let letters = until("its owners have two letters", PATIENCE, || async {
+        let filter = Filter { kind: Some(Kind::Email), accepted: Some(true), ..Filter::default() };
+        let letters = world.fakes.effects().list(&filter);
+        let subjects = letters.iter().map(|letter| serde_json::to_value(letter).unwrap());
+        let subjects: Vec<String> =
+            subjects.map(|letter| letter["request"]["body"]["subject"].to_string()).collect();
+        (subjects.len() == 2).then_some(subjects)
+    })
+    .await;
+    assert!(letters[0].contains("endpoint fails"), "{letters:?}");
+    assert!(letters[1].contains("endpoint is disabled"), "{letters:?}");
     assert_eq!(world.states(failing).await, [("disabled".to_owned(), 2)]);
     let sql = "select enabled, disabled_reason from webhooks where id = $1";
     let row = world.db.query_one(sql, &[&failing]).await.unwrap();

@@ -245,6 +245,20 @@ async fn recoveries() {
     let begun: serde_json::Value = sent.send().await.expect("an answer").json().await.expect("it");
     let id: Uuid = begun["id"].as_str().expect("an id").parse().expect("a UUID");
     world.record(&recovery_workflow_id(id.into()), "WebhookRecovery/missing.bin").await;
+    // An endpoint that says it is gone: its owners hear of it.
+    let gone = json!({ "answers": [{ "status": 410 }] });
+    world.fakes.script(FakeProvider::Hooks, None, serde_json::from_value(gone).expect("it"));
+    let call = world.post_call().await;
+    world.write("update webhooks set circuit = 'closed', circuit_probe_at = null", &[]).await;
+    world.closed(&call).await;
+    let notice = until("the notice is started", PATIENCE, || async {
+        let sql = "select effect_key from events where type = 'webhook.endpoint_disabled'";
+        let key: String = world.db.query_opt(sql, &[]).await.ok()??.get(0);
+        let micros = key.rsplit('/').next()?.to_owned();
+        Some(format!("endpoint-notice-{endpoint}-{micros}"))
+    })
+    .await;
+    world.record(&notice, "EndpointNotice/gone.bin").await;
 }
 
 /// `UsageReconciliation/nightly.bin` is of the code that did not ask Stripe first.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ids::{AlertId, CallId, DeliveryId, OrganizationId, RecoveryId};
+use crate::ids::{AlertId, CallId, DeliveryId, EndpointId, OrganizationId, RecoveryId};
 
 /// Runs `CallProcessing` and its steps.
 pub const CALL_PROCESSING_QUEUE: &str = "call-processing";
@@ -50,6 +50,11 @@ pub fn delivery_workflow_id(delivery: DeliveryId) -> String {
 /// Id of the workflow that makes deliveries again in bulk.
 pub fn recovery_workflow_id(recovery: RecoveryId) -> String {
     format!("webhook-recovery-{recovery}")
+}
+
+/// Id of the workflow that tells an endpoint's owners what happened to it then.
+pub fn notice_workflow_id(endpoint: EndpointId, at: DateTime<Utc>) -> String {
+    format!("endpoint-notice-{endpoint}-{}", at.timestamp_micros())
 }
 
 /// Id of the workflow that closes the period that began at `period_start`: the day of it in UTC,
