@@ -6,7 +6,7 @@ use crate::harness::{Options, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_of_more_than_90_days_go_beside_whoever_writes() {
-    const OLD: i64 = 12_000;
+    const OLD: i32 = 12_000;
     let world = World::with(Options { no_worker: true, ..Options::default() }).await;
     let endpoint = world.open_endpoint("logged", "").await;
     let fill = "insert into webhook_logs (id, webhook_id, organization_id, event, event_id, error,
