@@ -39,7 +39,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// How long after its next attempt a delivery's workflow is taken for lost.
 const WORKFLOW_GRACE: Duration = Duration::from_secs(60);
 
-/// A delivery that is the caller's to attempt, for [`LEASE`].
+/// A delivery that is the caller's to attempt, for half a minute.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// Owner.
