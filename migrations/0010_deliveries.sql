@@ -79,6 +79,8 @@ create index webhook_logs_status on webhook_logs (webhook_id, status_code, creat
 call open_to_scope('webhooks', 'dispatch', 'postcall_worker');
 call open_to_scope('webhook_logs', 'dispatch', 'postcall_worker');
 call open_to_scope('events', 'dispatch', 'postcall_worker');
+-- What the aggregation tells is skipped for some endpoints, too.
+call open_to_scope('webhook_logs', 'billing', 'postcall_worker');
 -- What is asked for by API: endpoints, events that test them, deliveries made or made again.
 grant insert, update on webhooks, webhook_deliveries to postcall_api;
 grant insert on events to postcall_api;

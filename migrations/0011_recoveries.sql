@@ -22,12 +22,16 @@ create table webhook_recoveries (
     after_event uuid,
     created_by text not null,
     created_at timestamptz not null default now(),
+    -- When its last page was done, or it was asked for or resumed.
+    moved_at timestamptz not null default now(),
     ended_at timestamptz,
     check ((ended_at is not null) = (state in ('aborted', 'completed')))
 );
 create index webhook_recoveries_organization on webhook_recoveries (organization_id);
 create index webhook_recoveries_webhook on webhook_recoveries (webhook_id, created_at desc, id desc);
+create index webhook_recoveries_running on webhook_recoveries (moved_at) where state = 'running';
 call protect_tenant_table('webhook_recoveries');
+call open_to_scope('webhook_recoveries', 'dispatch', 'postcall_worker');
 
 create table webhook_recovery_items (
     recovery_id uuid not null references webhook_recoveries (id),

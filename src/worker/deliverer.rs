@@ -9,14 +9,14 @@ use contract::{
     delivery::DeliverWebhook,
     names::{WEBHOOK_DELIVERY_QUEUE, delivery_workflow_id},
 };
-use futures::{StreamExt, stream};
 use secrecy::SecretString;
 use store::{
     Database, StoreError,
     deliveries::{self, Capacity, Claimed, Due, Next},
+    recoveries,
     signals::{self, Listener},
 };
-use temporalio_client::{Client, WorkflowStartOptions, errors::WorkflowStartError};
+use temporalio_client::{Client, WorkflowIdConflictPolicy, WorkflowStartOptions};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -43,8 +43,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 /// Deliveries whose workflow is missing are looked for this often, so many at once.
 const OVERDUE_POLL: Duration = Duration::from_secs(5);
-const OVERDUE_BATCH: i64 = 100;
-const OVERDUE_AT_ONCE: usize = 8;
+const OVERDUE_BATCH: i64 = 1000;
 /// A start that takes longer has failed; the delivery is found overdue.
 const START_DEADLINE: Duration = Duration::from_secs(2);
 /// How often the age of the oldest delivery is measured.
@@ -158,47 +157,37 @@ impl Deliverer {
         });
     }
 
-    /// Starts a delivery's workflow. One that runs already is as good; one that does not start is found
-    /// overdue.
+    /// Starts a delivery's workflow. One that runs already is of an earlier round, for the queue owned the
+    /// delivery: it is ended. One that does not start is found overdue.
     async fn start(&self, input: DeliverWebhook) {
         let id = delivery_workflow_id(input.delivery_id);
         let options = WorkflowStartOptions::new(WEBHOOK_DELIVERY_QUEUE, id)
             .enable_eager_workflow_start(true)
+            .id_conflict_policy(WorkflowIdConflictPolicy::TerminateExisting)
             .search_attributes(temporal::of_organization(input.organization_id))
             .build();
         let started = self.client.start_workflow(WebhookDelivery::run, input, options);
         match timeout(START_DEADLINE, started).await {
-            Ok(Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. })) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "a delivery's workflow is started later"),
             Err(_) => tracing::warn!("a delivery's workflow is started later: no answer"),
         }
     }
 
-    /// Starts the workflows of deliveries that nobody is at work on.
+    /// Looks for deliveries and recoveries that nobody is at work on.
     async fn look_after_workflows(&self) {
         loop {
-            let pause = match deliveries::claim_overdue(&self.db, OVERDUE_BATCH).await {
-                Ok(overdue) => {
-                    let is_full = overdue.len() >= usize::try_from(OVERDUE_BATCH).unwrap_or(0);
-                    stream::iter(overdue)
-                        .for_each_concurrent(OVERDUE_AT_ONCE, |overdue| {
-                            self.start(DeliverWebhook {
-                                organization_id: overdue.organization_id,
-                                delivery_id: overdue.id,
-                                attempts_made: overdue.attempts,
-                                retry_after_seconds: None,
-                                schedule: overdue.schedule,
-                            })
-                        })
-                        .await;
-                    if is_full { PACE } else { OVERDUE_POLL }
-                }
+            match deliveries::release_overdue(&self.db, OVERDUE_BATCH).await {
+                Ok(0) => {}
+                Ok(_) => self.woken.notify_one(),
                 Err(error) => {
                     tracing::warn!(%error, "deliveries without a workflow wait for a later look");
-                    OVERDUE_POLL
                 }
-            };
-            sleep(pause).await;
+            }
+            if let Err(error) = recoveries::restart_stalled(&self.db).await {
+                tracing::warn!(%error, "recoveries without a workflow wait for a later look");
+            }
+            sleep(OVERDUE_POLL).await;
         }
     }
 

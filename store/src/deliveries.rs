@@ -74,48 +74,25 @@ pub(crate) const fn place(organization: OrganizationId, column: &'static str) ->
     Place { table: "webhooks", column, organization }
 }
 
-/// A delivery whose workflow was never started, or was lost with Temporal's data.
-#[derive(Debug, Clone)]
-pub struct Overdue {
-    /// Owner.
-    pub organization_id: OrganizationId,
-    /// The delivery.
-    pub id: DeliveryId,
-    /// Attempts made so far.
-    pub attempts: u32,
-    /// When to try again.
-    pub schedule: DeliverySchedule,
-}
-
-/// Claims deliveries whose workflow should have made an attempt long ago. Starting one that runs does
-/// nothing.
-pub async fn claim_overdue(db: &Database, limit: i64) -> Result<Vec<Overdue>, StoreError> {
-    const OPERATION: &str = "deliveries.claim_overdue";
+/// Gives deliveries to the queue whose workflow should have made an attempt long ago: it was never started,
+/// or was lost with Temporal's data. How many.
+pub async fn release_overdue(db: &Database, limit: i64) -> Result<u64, StoreError> {
+    const OPERATION: &str = "deliveries.release_overdue";
     let mut tx = db.dispatch().await?;
-    let rows = query!(
-        "update webhook_deliveries d set next_attempt_at = now() + interval '10 minutes'
-         from (
+    let released = query!(
+        "update webhook_deliveries set owner = 'queue', next_attempt_at = now()
+         where id in (
              select id from webhook_deliveries
              where state = 'pending' and owner = 'workflow' and next_attempt_at <= now()
              order by next_attempt_at limit $1 for update skip locked
-         ) due, webhooks w
-         where d.id = due.id and w.id = d.webhook_id
-         returning d.organization_id, d.id, d.attempts, w.schedule",
+         )",
         limit,
     )
-    .fetch_all(&mut *tx)
+    .execute(&mut *tx)
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Overdue {
-            organization_id: OrganizationId(row.organization_id),
-            id: DeliveryId(row.id),
-            attempts: count(row.attempts),
-            schedule: schedule(row.schedule),
-        })
-        .collect())
+    Ok(released.rows_affected())
 }
 
 /// What waits to be delivered, in all organizations and for whatever reason.

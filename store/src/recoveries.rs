@@ -263,7 +263,7 @@ pub async fn change(
         return Ok(Err(Refused::Ended));
     }
     query!(
-        "update webhook_recoveries set state = $2,
+        "update webhook_recoveries set state = $2, moved_at = now(),
              ended_at = case when $2 = 'aborted' then now() end where id = $1",
         id.0,
         change.state(),
@@ -277,6 +277,25 @@ pub async fn change(
     }
     commit(tx, OPERATION).await?;
     Ok(Ok(()))
+}
+
+/// Asks for the workflows of recoveries that should go on and do not: lost with Temporal's data, or never
+/// started. One that runs already is as good.
+pub async fn restart_stalled(db: &Database) -> Result<(), StoreError> {
+    const OPERATION: &str = "recoveries.restart_stalled";
+    let mut tx = db.dispatch().await?;
+    let stalled = query!(
+        "update webhook_recoveries set moved_at = now()
+         where state = 'running' and moved_at < now() - interval '2 minutes'
+         returning organization_id, id",
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    for row in stalled {
+        start(&mut tx, OrganizationId(row.organization_id), RecoveryId(row.id)).await?;
+    }
+    commit(tx, OPERATION).await
 }
 
 async fn start(

@@ -119,7 +119,8 @@ async fn attempted(
     let deadline = Instant::now() + PATIENCE;
     // The database's clock wrote the times of the rows, and may be a little ahead of ours.
     let newest = Place::before(Utc::now() + TimeDelta::days(1));
-    let filter = Filter { delivery_id: Some(sent.delivery_id), ..Filter::everything(newest) };
+    let kind = Some(logs::Kind::Attempt);
+    let filter = Filter { kind, delivery_id: Some(sent.delivery_id), ..Filter::everything(newest) };
     loop {
         let page = logs::page(&api.db, organization, endpoint, &filter, 1).await?;
         // Deleted meanwhile: nothing will come.

@@ -49,7 +49,7 @@ pub async fn claim_of_call(
     }
     let rows = query!(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
-             d.attempts = 0 and d.event <> 'call.started' and w.circuit = 'closed'
+             d.attempts = 0 and d.event is distinct from 'call.started' and w.circuit = 'closed'
                  and w.rate_limit is null and w.ordering = 'none' as "inline!"
          from webhook_deliveries d join webhooks w on w.id = d.webhook_id
          where d.call_id = $1 and d.state = 'pending' and d.attempting_since is null
@@ -116,15 +116,17 @@ pub(super) async fn take(
         r#"with interrupted as (
              insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
                  event_id, payload, error, attempt_number, created_at)
-             select gen_random_uuid(), webhook_id, organization_id, id, event, event_id,
-                 body::jsonb, 'interrupted', earlier_attempts + attempts + 1, attempting_since
+             select gen_random_uuid(), webhook_id, organization_id, id,
+                 coalesce(event, body::jsonb->>'type', 'unknown'), event_id, body::jsonb, 'interrupted', earlier_attempts + attempts + 1, attempting_since
              from webhook_deliveries where id = any($1) and attempting_since is not null
          )
          update webhook_deliveries d set attempting_since = now(), next_attempt_at = now() + $2,
              attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
          from webhooks w
          where d.id = any($1) and w.id = d.webhook_id
-         returning d.id, d.organization_id, d.webhook_id, d.event_id, d.event as "event!", d.body,
+         returning d.id, d.organization_id, d.webhook_id, d.event_id,
+             -- A worker of an earlier release writes none.
+             coalesce(d.event, d.body::jsonb->>'type', 'unknown') as "event!", d.body,
              d.attempts, d.earlier_attempts, d.attempting_since as "since!", w.url, w.secret,
              case when w.previous_secret_ends_at > now() then w.previous_secret end
                  as previous_secret,

@@ -18,8 +18,12 @@ use crate::{
 const AT_ONCE: u32 = 32;
 /// And where the last one failed: a hung endpoint holds few of our places.
 const AT_ONCE_FAILING: u32 = 4;
+/// And those that the queue does not make.
+const AT_ONCE_BESIDE: u32 = 8;
 /// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
 const SHARE: u32 = 16;
+/// Deliveries of disabled endpoints that one look ends.
+const ENDED_AT_ONCE: i64 = 1000;
 /// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
 /// up for so much.
 const LATE: f64 = 0.05;
@@ -34,9 +38,10 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Whether no further attempt may be made at an endpoint with so many under way.
+    /// Whether an endpoint with so many attempts under way gets further ones from the queue only: a step
+    /// of a call, or a workflow, must not wait beside many others for one that is slow.
     pub const fn is_full(under_way: u32) -> bool {
-        under_way >= AT_ONCE
+        under_way >= AT_ONCE_BESIDE
     }
 
     const fn most(is_failing: bool) -> u32 {
@@ -122,11 +127,10 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
     let (mut shares, mut probed, mut over) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let paced = row.rate_limit.is_some() && row.is_paced;
-        due.is_paced |= row.rate_limit.is_some();
         match capacity.share(row.id, row.retry_count > 0) {
             _ if !row.is_live => over.push(row.id),
             0 => due.is_full = true,
-            _ if paced => {}
+            _ if paced => due.is_paced = true,
             _ if row.is_probed => probed.push((row.id, row.is_ordered, row.rate_limit)),
             room => shares.push(Share {
                 endpoint: row.id,
@@ -142,7 +146,7 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
     Ok(shares)
 }
 
-/// An event may have been written while its endpoint was being disabled.
+/// What a disabled endpoint left: some of it with each look, so that nobody waits for a long backlog.
 async fn end_all(tx: &mut Tx, endpoints: &[Uuid]) -> Result<(), StoreError> {
     if endpoints.is_empty() {
         return Ok(());
@@ -150,8 +154,10 @@ async fn end_all(tx: &mut Tx, endpoints: &[Uuid]) -> Result<(), StoreError> {
     query!(
         "update webhook_deliveries set state = 'disabled', settled_at = now(),
              attempting_since = null
-         where webhook_id = any($1) and state = 'pending'",
+         where id in (select id from webhook_deliveries
+             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
         endpoints,
+        ENDED_AT_ONCE,
     )
     .execute(&mut **tx)
     .await
@@ -233,7 +239,10 @@ async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Uuid>, Sto
              order by q.next_attempt_at, q.id limit share.room
              for update skip locked
          ) d
-         order by d.next_attempt_at limit $4"#,
+         -- The first of each before the second of any.
+         order by row_number() over (
+             partition by share.webhook_id order by d.next_attempt_at, d.id), d.next_attempt_at
+         limit $4"#,
         &endpoints,
         &rooms,
         &ordered,
@@ -255,8 +264,8 @@ async fn tell_of_waits(tx: &mut Tx, shares: &[Share], picked: &[Uuid]) -> Result
     query!(
         "insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
              kind, error, attempt_number)
-         select gen_random_uuid(), webhook_id, organization_id, id, event, event_id, 'skip',
-             'rate-limited', 0
+         select gen_random_uuid(), webhook_id, organization_id, id,
+             coalesce(event, 'unknown'), event_id, 'skip', 'rate-limited', 0
          from webhook_deliveries
          where id = any($1) and webhook_id = any($2) and attempts = 0
              and next_attempt_at < now() - interval '1 second'",

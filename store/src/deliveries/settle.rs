@@ -22,6 +22,9 @@ use crate::{
     error::During,
 };
 
+/// Deliveries of a disabled endpoint that end with it; the queue ends the rest when it is due.
+const ENDED_AT_ONCE: i64 = 1000;
+
 /// An attempt that was made.
 #[derive(Debug, Clone)]
 pub struct Attempted {
@@ -101,7 +104,10 @@ pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Nex
         tell(&mut tx, *id, endpoint, now).await?;
     }
     commit(tx, OPERATION).await?;
-    end_all(db, &endpoints).await?;
+    // What it does not reach ends when its turn comes.
+    if let Err(error) = end_all(db, &endpoints).await {
+        tracing::warn!(%error, "what waits for a disabled endpoint ends later");
+    }
     let next = group.iter().zip(planned);
     Ok(next
         .map(|(a, next)| if moved.contains(&a.delivery.id.0) { next } else { Next::Lost })
@@ -119,7 +125,7 @@ async fn lock(tx: &mut Tx, group: &[Attempted]) -> Result<(), StoreError> {
 }
 
 /// What waits for endpoints that are disabled now has ended. In a transaction of its own, for the order
-/// of locks; what it does not reach ends when its turn comes.
+/// of locks.
 async fn end_all(
     db: &Database,
     endpoints: &BTreeMap<EndpointId, Endpoint>,
@@ -135,8 +141,9 @@ async fn end_all(
         "update webhook_deliveries set state = 'disabled', settled_at = now(),
              attempting_since = null
          where id in (select id from webhook_deliveries
-             where webhook_id = any($1) and state = 'pending' order by id for update)",
+             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
         &ids,
+        ENDED_AT_ONCE,
     )
     .execute(&mut *tx)
     .await
@@ -331,8 +338,8 @@ async fn move_on(
              settled_at = case when a.state <> 'pending' then now() end
          from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::interval[])
              as a (id, since, state, owner, wait)
-         where d.id = a.id and (d.attempting_since = a.since or a.state = 'delivered')
-             and d.state = 'pending'
+         where d.id = a.id and (d.state = 'pending' and d.attempting_since = a.since
+             or a.state = 'delivered' and d.state <> 'delivered')
          returning d.id",
         &ids,
         &claims,

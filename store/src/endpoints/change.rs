@@ -63,6 +63,9 @@ impl Changer {
     }
 }
 
+/// Some 500 ms of work, under locks that whoever settles attempts may wait for.
+const ENDED_AT_ONCE: i64 = 10_000;
+
 /// How the audit log names an endpoint.
 pub(super) fn target(id: EndpointId) -> String {
     format!("webhooks:{id}")
@@ -91,23 +94,18 @@ impl<'a> Change<'a> {
         Ok(before.map(|before| Self { tx, before, sealer, changer, operation }))
     }
 
-    /// Nothing more is sent: every pending delivery of the endpoint ends here. An attempt that is
-    /// under way finds its delivery settled.
+    /// Nothing more is sent: pending deliveries of the endpoint end here, and where there are very many
+    /// the rest when it is due. An attempt that is under way finds its delivery settled.
     pub(super) async fn end_pending(&mut self) -> Result<(), StoreError> {
-        // A backlog may have a million deliveries, and whoever wants them stopped waits for it.
-        query!("set local statement_timeout = '2min'")
-            .execute(&mut *self.tx)
-            .await
-            .during(self.operation)?;
         query!(
             "update webhook_deliveries set state = 'disabled', settled_at = now(),
                  attempting_since = null
              where id in (select id from webhook_deliveries
                           where webhook_id = $1 and organization_id = $2 and state = 'pending'
-                          order by id for update)
-               and state = 'pending'",
+                          limit $3 for update skip locked)",
             self.before.id.0,
             self.changer.organization.0,
+            ENDED_AT_ONCE,
         )
         .execute(&mut *self.tx)
         .await

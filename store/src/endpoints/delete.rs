@@ -32,6 +32,14 @@ pub async fn delete(
     .execute(&mut *change.tx)
     .await
     .during(OPERATION)?;
+    query!(
+        "update webhook_recoveries set state = 'aborted', ended_at = now()
+         where webhook_id = $1 and state in ('running', 'paused')",
+        id.0,
+    )
+    .execute(&mut *change.tx)
+    .await
+    .during(OPERATION)?;
     change.finish().await?;
     Ok(true)
 }

@@ -183,7 +183,7 @@ async fn set(
     state: &str,
 ) -> Result<(), StoreError> {
     query!(
-        "update webhook_recoveries set begun = begun + $2, state = $4,
+        "update webhook_recoveries set begun = begun + $2, state = $4, moved_at = now(),
              after_event = coalesce($3, after_event),
              ended_at = case when $4 = 'completed' then now() end where id = $1",
         recovery,

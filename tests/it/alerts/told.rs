@@ -77,7 +77,10 @@ impl World {
         let sql = "update webhooks set events = array['usage.*'];
             insert into webhooks (id, organization_id, url, events, secret)
                 select gen_random_uuid(), organization_id, url || '-second',
-                    array['usage.threshold_reached'], secret from webhooks";
+                    array['usage.threshold_reached'], secret from webhooks;
+            insert into webhooks (id, organization_id, url, events, secret)
+                select gen_random_uuid(), organization_id, url || '-deaf', array['call.failed'], secret
+                from webhooks limit 1";
         self.db.batch_execute(sql).await.unwrap();
     }
 
