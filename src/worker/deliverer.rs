@@ -46,8 +46,6 @@ const OVERDUE_POLL: Duration = Duration::from_secs(5);
 const OVERDUE_BATCH: i64 = 1000;
 /// A start that takes longer has failed; the delivery is found overdue.
 const START_DEADLINE: Duration = Duration::from_secs(2);
-/// How often the age of the oldest delivery is measured.
-const MEASURE: Duration = Duration::from_secs(15);
 
 /// Takes deliveries from the queue to endpoints.
 #[derive(Clone)]
@@ -74,7 +72,7 @@ impl Deliverer {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let this = &self;
         let beside = async {
-            tokio::join!(this.listen(), this.look_after_workflows(), this.measure());
+            tokio::join!(this.listen(), this.look_after());
         };
         let mut attempts = JoinSet::new();
         tokio::select! {
@@ -174,8 +172,8 @@ impl Deliverer {
         }
     }
 
-    /// Looks for deliveries and recoveries that nobody is at work on.
-    async fn look_after_workflows(&self) {
+    /// Looks for deliveries and recoveries that nobody is at work on, and for how long the oldest waits.
+    async fn look_after(&self) {
         loop {
             match deliveries::release_overdue(&self.db, OVERDUE_BATCH).await {
                 Ok(0) => {}
@@ -187,22 +185,20 @@ impl Deliverer {
             if let Err(error) = recoveries::restart_stalled(&self.db).await {
                 tracing::warn!(%error, "recoveries without a workflow wait for a later look");
             }
+            self.measure().await;
             sleep(OVERDUE_POLL).await;
         }
     }
 
     /// Age of the oldest delivery that has not arrived, for whatever reason.
     async fn measure(&self) {
-        loop {
-            match deliveries::backlog(&self.db).await {
-                Ok(backlog) => {
-                    let age = backlog.oldest.map(|oldest| (Utc::now() - oldest).num_milliseconds());
-                    let seconds = age.unwrap_or(0).max(0) as f64 / 1000.0;
-                    metrics::gauge!("postcall_webhook_oldest_undelivered_seconds").set(seconds);
-                }
-                Err(error) => tracing::debug!(%error, "the backlog of deliveries was not measured"),
+        match deliveries::backlog(&self.db).await {
+            Ok(backlog) => {
+                let age = backlog.oldest.map(|oldest| (Utc::now() - oldest).num_milliseconds());
+                let seconds = age.unwrap_or(0).max(0) as f64 / 1000.0;
+                metrics::gauge!("postcall_webhook_oldest_undelivered_seconds").set(seconds);
             }
-            sleep(MEASURE).await;
+            Err(error) => tracing::debug!(%error, "the backlog of deliveries was not measured"),
         }
     }
 }

@@ -8,7 +8,7 @@ use postcall::dev::fakes::Kind;
 use crate::harness::{Options, World, audit::Counts, wait::until};
 
 /// Worlds of this test at once: they mostly wait for Temporal to miss the worker.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_point_repeats_nothing_and_loses_nothing() {

@@ -12,7 +12,7 @@ use super::made::Plan;
 use crate::harness::World;
 
 /// Worlds of a test at once: they mostly wait for Temporal to miss the worker.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 3;
 /// The points that closing a period passes.
 const OF_BILLING: [&str; 4] = ["due.", "freeze.", "report.", "close-period."];
 

@@ -82,8 +82,8 @@ async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_en
         (subjects.len() == 2).then_some(subjects)
     })
     .await;
-    assert!(letters[1].contains("endpoint fails"), "{letters:?}");
-    assert!(letters[0].contains("endpoint is disabled"), "{letters:?}");
+    assert!(letters[0].contains("endpoint fails"), "{letters:?}");
+    assert!(letters[1].contains("endpoint is disabled"), "{letters:?}");
     assert_eq!(world.states(failing).await, [("disabled".to_owned(), 2)]);
     let sql = "select enabled, disabled_reason from webhooks where id = $1";
     let row = world.db.query_one(sql, &[&failing]).await.unwrap();

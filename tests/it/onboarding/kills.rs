@@ -10,7 +10,7 @@ use super::made::{Furniture, SLOW};
 use crate::harness::{World, calls::PATIENCE, wait::until};
 
 /// Worlds of this test at once: for a minute each they wait for Temporal to miss the worker.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 /// The points that an onboarding passes.
 const OF_ONBOARDING: [&str; 4] = ["customer.", "furnish.", "letter.", "onboarded."];
 /// It ends without a call, a few seconds after its beginning.
