@@ -25,7 +25,12 @@ use secrecy::SecretString;
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{Database, StoreError, database::commit, error::During, sealing::Place};
+use crate::{
+    Database, StoreError,
+    database::{Tx, commit},
+    error::During,
+    sealing::Place,
+};
 
 pub use claim::{OfCall, claim_of_call};
 pub use due::{Capacity, Due, claim_due};
@@ -34,6 +39,8 @@ pub use settle::{Attempted, Next};
 pub use tell::{OwnersNotice, owners_notice};
 pub use turn::{Turn, claim_turn};
 
+/// Deliveries of disabled endpoints that end beside other work: nobody waits for a long backlog.
+const ENDED_AT_ONCE: i64 = 1000;
 /// An attempt and what surrounds it take half of this; then somebody else may try.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// How long after its next attempt a delivery's workflow is taken for lost.
@@ -135,6 +142,27 @@ pub async fn end(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await
+}
+
+/// Ends pending deliveries of endpoints that take nothing any more, at most `limit`, and none that somebody
+/// is at work on just now: where more is left, the queue ends it when it is due.
+pub(crate) async fn end_pending(
+    tx: &mut Tx,
+    endpoints: &[Uuid],
+    limit: i64,
+) -> Result<(), StoreError> {
+    query!(
+        "update webhook_deliveries set state = 'disabled', settled_at = now(),
+             attempting_since = null
+         where id in (select id from webhook_deliveries
+             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
+        endpoints,
+        limit,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.end_pending")
 }
 
 fn count(number: i32) -> u32 {

@@ -6,7 +6,7 @@ use contract::ids::EndpointId;
 use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
-use super::{Claimed, LEASE, claim::take};
+use super::{Claimed, ENDED_AT_ONCE, LEASE, claim::take, end_pending};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -22,8 +22,6 @@ const AT_ONCE_FAILING: u32 = 4;
 const AT_ONCE_BESIDE: u32 = 8;
 /// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
 const SHARE: u32 = 16;
-/// Deliveries of disabled endpoints that one look ends.
-const ENDED_AT_ONCE: i64 = 1000;
 /// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
 /// up for so much.
 const LATE: f64 = 0.05;
@@ -140,29 +138,13 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
             }),
         }
     }
-    end_all(tx, &over).await?;
+    // Left by an endpoint that is disabled; an event may have been written meanwhile.
+    if !over.is_empty() {
+        end_pending(tx, &over, ENDED_AT_ONCE).await?;
+    }
     shares.extend(probes(tx, probed).await?);
     limit_by_rates(tx, &mut shares).await?;
     Ok(shares)
-}
-
-/// What a disabled endpoint left: some of it with each look, so that nobody waits for a long backlog.
-async fn end_all(tx: &mut Tx, endpoints: &[Uuid]) -> Result<(), StoreError> {
-    if endpoints.is_empty() {
-        return Ok(());
-    }
-    query!(
-        "update webhook_deliveries set state = 'disabled', settled_at = now(),
-             attempting_since = null
-         where id in (select id from webhook_deliveries
-             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
-        endpoints,
-        ENDED_AT_ONCE,
-    )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .during("deliveries.end_all")
 }
 
 /// Whoever gets the probe of an open circuit has it alone until it is settled, or its lease is over.

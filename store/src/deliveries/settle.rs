@@ -12,7 +12,7 @@ use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
 use super::{
-    Claimed, WORKFLOW_GRACE,
+    Claimed, ENDED_AT_ONCE, WORKFLOW_GRACE, end_pending,
     health::{Circuit, Found, Health, Notice},
     tell::tell,
 };
@@ -21,9 +21,6 @@ use crate::{
     database::{Tx, commit},
     error::During,
 };
-
-/// Deliveries of a disabled endpoint that end with it; the queue ends the rest when it is due.
-const ENDED_AT_ONCE: i64 = 1000;
 
 /// An attempt that was made.
 #[derive(Debug, Clone)]
@@ -137,17 +134,7 @@ async fn end_all(
         return Ok(());
     }
     let mut tx = db.dispatch().await?;
-    query!(
-        "update webhook_deliveries set state = 'disabled', settled_at = now(),
-             attempting_since = null
-         where id in (select id from webhook_deliveries
-             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
-        &ids,
-        ENDED_AT_ONCE,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
+    end_pending(&mut tx, &ids, ENDED_AT_ONCE).await?;
     commit(tx, OPERATION).await
 }
 

@@ -10,6 +10,7 @@ use crate::{
     Database, StoreError,
     audit::{self, Entry},
     database::{Tx, commit},
+    deliveries,
     error::During,
     sealing::Sealer,
 };
@@ -97,20 +98,7 @@ impl<'a> Change<'a> {
     /// Nothing more is sent: pending deliveries of the endpoint end here, and where there are very many
     /// the rest when it is due. An attempt that is under way finds its delivery settled.
     pub(super) async fn end_pending(&mut self) -> Result<(), StoreError> {
-        query!(
-            "update webhook_deliveries set state = 'disabled', settled_at = now(),
-                 attempting_since = null
-             where id in (select id from webhook_deliveries
-                          where webhook_id = $1 and organization_id = $2 and state = 'pending'
-                          limit $3 for update skip locked)",
-            self.before.id.0,
-            self.changer.organization.0,
-            ENDED_AT_ONCE,
-        )
-        .execute(&mut *self.tx)
-        .await
-        .map(drop)
-        .during(self.operation)
+        deliveries::end_pending(&mut self.tx, &[self.before.id.0], ENDED_AT_ONCE).await
     }
 
     /// Writes the audit log and commits; tells what the endpoint became, nothing where it is gone.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contract::ids::{DeliveryId, EndpointId, OrganizationId, RecoveryId};
-use sqlx::query;
+use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use crate::{
@@ -68,11 +68,12 @@ pub async fn list(
 ) -> Result<Page<Recovery>, StoreError> {
     const OPERATION: &str = "recoveries.list";
     let mut tx = db.tenant(organization).await?;
-    let rows = query!(
-        "select id, webhook_id, kind, events_from, events_to, events, rate, state, total, begun,
-             created_by, created_at, ended_at
+    let rows = query_as!(
+        Recovery,
+        r#"select id, webhook_id as endpoint, kind, events_from as "from", events_to as "to", events,
+             rate, state, total, begun, created_by, created_at, ended_at
          from webhook_recoveries where webhook_id = $1 and (created_at, id) < ($2, $3)
-         order by created_at desc, id desc limit $4",
+         order by created_at desc, id desc limit $4"#,
         endpoint.0,
         after.at,
         after.id,
@@ -82,22 +83,7 @@ pub async fn list(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    let recoveries = rows.into_iter().map(|row| Recovery {
-        id: RecoveryId(row.id),
-        endpoint: EndpointId(row.webhook_id),
-        kind: row.kind,
-        from: row.events_from,
-        to: row.events_to,
-        events: row.events,
-        rate: row.rate,
-        state: row.state,
-        total: row.total,
-        begun: row.begun,
-        created_by: row.created_by,
-        created_at: row.created_at,
-        ended_at: row.ended_at,
-    });
-    Ok(Page::cut(recoveries.collect(), limit))
+    Ok(Page::cut(rows, limit))
 }
 
 /// One of them.
@@ -108,31 +94,18 @@ pub async fn get(
 ) -> Result<Option<Recovery>, StoreError> {
     const OPERATION: &str = "recoveries.get";
     let mut tx = db.tenant(organization).await?;
-    let row = query!(
-        "select id, webhook_id, kind, events_from, events_to, events, rate, state, total, begun,
-             created_by, created_at, ended_at
-         from webhook_recoveries where id = $1",
+    let row = query_as!(
+        Recovery,
+        r#"select id, webhook_id as endpoint, kind, events_from as "from", events_to as "to", events,
+             rate, state, total, begun, created_by, created_at, ended_at
+         from webhook_recoveries where id = $1"#,
         id.0,
     )
     .fetch_optional(&mut *tx)
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(row.map(|row| Recovery {
-        id: RecoveryId(row.id),
-        endpoint: EndpointId(row.webhook_id),
-        kind: row.kind,
-        from: row.events_from,
-        to: row.events_to,
-        events: row.events,
-        rate: row.rate,
-        state: row.state,
-        total: row.total,
-        begun: row.begun,
-        created_by: row.created_by,
-        created_at: row.created_at,
-        ended_at: row.ended_at,
-    }))
+    Ok(row)
 }
 
 /// What became of its deliveries, in the order of their events, after one of them.
