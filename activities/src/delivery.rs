@@ -99,7 +99,7 @@ impl WebhookActivities {
         }
         self.faults.point("webhooks.claimed").await?;
         let attempts = found.claimed.iter().map(|delivery| async {
-            let pass = self.gate.enter(delivery.endpoint_id);
+            let pass = self.gate.enter(delivery.organization_id, delivery.endpoint_id);
             self.attempt_claimed(delivery.clone(), pass).await
         });
         let attempts = join_all(attempts).await;
@@ -140,7 +140,7 @@ impl WebhookActivities {
                 return Err(released("it waits in the queue"));
             }
         };
-        let pass = self.gate.enter(delivery.endpoint_id);
+        let pass = self.gate.enter(delivery.organization_id, delivery.endpoint_id);
         let made = self.attempt_claimed(delivery, pass).await?;
         match made.next {
             Next::Delivered => Ok(()),

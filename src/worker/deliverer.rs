@@ -133,7 +133,7 @@ impl Deliverer {
 
     fn spawn(&self, attempts: &mut JoinSet<()>, delivery: Claimed) {
         // Counted from now on, so that the next look knows of it.
-        let pass = self.webhooks.gate.enter(delivery.endpoint_id);
+        let pass = self.webhooks.gate.enter(delivery.organization_id, delivery.endpoint_id);
         let this = self.clone();
         attempts.spawn(async move {
             let mut input = DeliverWebhook {

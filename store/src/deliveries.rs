@@ -77,6 +77,13 @@ pub struct Claimed {
     since: DateTime<Utc>,
 }
 
+impl Claimed {
+    /// Whether this is the first attempt of a later round.
+    const fn is_begun_anew(&self) -> bool {
+        self.attempts == 0 && self.earlier_attempts > 0
+    }
+}
+
 pub(crate) const fn place(organization: OrganizationId, column: &'static str) -> Place {
     Place { table: "webhooks", column, organization }
 }
@@ -120,6 +127,27 @@ pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
             .during(OPERATION)?;
     commit(tx, OPERATION).await?;
     Ok(Backlog { oldest: row.oldest })
+}
+
+/// Begins deliveries that have ended anew, due at `at`: the same bytes under the same id, as if they had
+/// never been attempted. The caller has locked them.
+pub(crate) async fn begin_anew(
+    tx: &mut Tx,
+    deliveries: &[Uuid],
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    query!(
+        "update webhook_deliveries set state = 'pending', owner = 'queue', settled_at = null,
+             earlier_attempts = earlier_attempts + attempts, attempts = 0, attempting_since = null,
+             next_attempt_at = $2
+         where id = any($1) and state <> 'pending'",
+        deliveries,
+        at,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .during("deliveries.begin_anew")
 }
 
 /// Ends a delivery that did not arrive. `disabled`: its endpoint takes nothing any more.

@@ -3,6 +3,7 @@
 //! A recovery is a row: what is asked for, how far it is, whether it is paused. Its workflow hands a page
 //! of deliveries at a time to the queue; what becomes of each stands in the deliveries themselves.
 
+mod count;
 mod page;
 mod read;
 
@@ -24,6 +25,8 @@ use crate::{
     starts::{self, StartKind},
 };
 
+pub use count::count;
+use count::count_in;
 pub use page::page;
 pub use read::{Item, Recovery, get, items, list};
 
@@ -123,58 +126,6 @@ fn types(subscribed: &[String], asked: &[String]) -> Vec<String> {
 fn first_id(at: DateTime<Utc>) -> Uuid {
     let ms = u128::try_from(at.timestamp_millis().max(0)).unwrap_or(0);
     Uuid::from_u128(ms << 80)
-}
-
-/// How many deliveries it would be; without any effect.
-pub async fn count(
-    db: &Database,
-    organization: OrganizationId,
-    asked: &Asked,
-) -> Result<Result<u64, Refused>, StoreError> {
-    let mut tx = db.tenant(organization).await?;
-    let counted = count_in(&mut tx, organization, asked).await?;
-    commit(tx, "recoveries.count").await?;
-    Ok(counted)
-}
-
-async fn count_in(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    asked: &Asked,
-) -> Result<Result<u64, Refused>, StoreError> {
-    const OPERATION: &str = "recoveries.count";
-    let endpoint = query!(
-        "select enabled, events, assistant_id from webhooks where id = $1 and deleted_at is null",
-        asked.endpoint.0,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    let Some(endpoint) = endpoint else { return Ok(Err(Refused::Unknown)) };
-    if !endpoint.enabled {
-        return Ok(Err(Refused::Disabled));
-    }
-    let row = query!(
-        r#"select count(*) as "count!" from events e
-         left join webhook_deliveries d on d.event_id = e.id and d.webhook_id = $2
-         where e.organization_id = $1 and e.id >= $3 and e.id < $4 and e.type = any($5)
-           -- A test of one endpoint is nothing that another has missed.
-           and e.payload->'data'->'test' is null
-           and case when $6 then d.id is null else d.state in ('failed', 'disabled') end
-           and (not $6 or $7::uuid is null or $7 = (
-               select c.assistant_id from calls c where c.id = e.call_id limit 1))"#,
-        organization.0,
-        asked.endpoint.0,
-        first_id(asked.from),
-        first_id(asked.to),
-        &types(&endpoint.events, &asked.events),
-        asked.kind == Kind::Missing,
-        endpoint.assistant_id,
-    )
-    .fetch_one(&mut **tx)
-    .await
-    .during(OPERATION)?;
-    Ok(Ok(u64::try_from(row.count).unwrap_or(0)))
 }
 
 /// Counts, writes it down and asks for its workflow, in one transaction.

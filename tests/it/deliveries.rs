@@ -1,5 +1,6 @@
 //! Webhooks whose first attempt fails go on in workflows of their own.
 
+mod addresses;
 mod hostile;
 mod kills;
 mod made;
@@ -127,4 +128,26 @@ async fn a_delivery_that_nobody_is_at_work_on_is_swept() {
     world.db.execute(overdue, &[]).await.unwrap();
     let (_, state, _) = world.delivery_settles().await;
     assert_eq!(state, "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_retried_does_not_wait_for_the_workflow_of_the_round_before() {
+    let world = World::start().await;
+    world.db.batch_execute("update webhooks set schedule = '{1,3600}'").await.unwrap();
+    let failing = json!({ "answers": [{ "status": 500, "times": 3 }] });
+    world.fakes.script(Provider::Hooks, None, script(failing));
+    let id = world.post_call().await;
+    world.closed(&id).await;
+    until("its workflow sleeps for an hour", Duration::from_secs(60), || async {
+        (world.delivery().await.2 == 2).then_some(())
+    })
+    .await;
+    let given_up = "update webhook_deliveries set state = 'failed', settled_at = now()";
+    world.db.batch_execute(given_up).await.unwrap();
+    // The third attempt fails, too: the fourth is the queue's, a second later.
+    let call = world.call_id(&id).to_string();
+    let (_, talk, code) = world.cli(&["calls", "retry-step", &call, "webhooks"]).await;
+    assert_eq!(code, 0, "{talk}");
+    let (_, state, attempts) = world.delivery_settles().await;
+    assert_eq!((state.as_str(), attempts), ("delivered", 2));
 }

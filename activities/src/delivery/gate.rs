@@ -5,41 +5,45 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use contract::ids::EndpointId;
+use contract::ids::{EndpointId, OrganizationId};
 use store::deliveries::Capacity;
+
+type Counts = HashMap<(OrganizationId, EndpointId), u32>;
 
 /// Counts the attempts of this process.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
-    under_way: Arc<Mutex<HashMap<EndpointId, u32>>>,
+    under_way: Arc<Mutex<Counts>>,
 }
 
 /// An attempt that is counted until this is dropped.
 #[derive(Debug)]
 pub struct Pass {
     gate: Gate,
-    endpoint: EndpointId,
+    at: (OrganizationId, EndpointId),
 }
 
 impl Gate {
     /// Counts an attempt.
-    pub fn enter(&self, endpoint: EndpointId) -> Pass {
-        *self.counts().entry(endpoint).or_default() += 1;
-        Pass { gate: self.clone(), endpoint }
+    pub fn enter(&self, organization: OrganizationId, endpoint: EndpointId) -> Pass {
+        let at = (organization, endpoint);
+        *self.counts().entry(at).or_default() += 1;
+        Pass { gate: self.clone(), at }
     }
 
-    /// Attempts under way, by endpoint.
-    pub fn under_way(&self) -> HashMap<EndpointId, u32> {
+    /// Attempts under way.
+    pub fn under_way(&self) -> Counts {
         self.counts().clone()
     }
 
     /// Endpoints that get no further attempt now.
     pub(super) fn full(&self) -> Vec<EndpointId> {
         let counts = self.counts();
-        counts.iter().filter(|(_, count)| Capacity::is_full(**count)).map(|(id, _)| *id).collect()
+        let full = counts.iter().filter(|(_, count)| Capacity::is_full(**count));
+        full.map(|((_, endpoint), _)| *endpoint).collect()
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<EndpointId, u32>> {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -47,10 +51,10 @@ impl Gate {
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut counts = self.gate.counts();
-        if let Some(count) = counts.get_mut(&self.endpoint) {
+        if let Some(count) = counts.get_mut(&self.at) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.endpoint);
+                counts.remove(&self.at);
             }
         }
     }
@@ -63,9 +67,10 @@ mod tests {
     #[test]
     fn attempts_are_counted_while_they_last() {
         let gate = Gate::default();
-        let endpoint = EndpointId(uuid::Uuid::from_u128(1));
-        let passes: Vec<Pass> = (0..40).map(|_| gate.enter(endpoint)).collect();
-        assert_eq!(gate.under_way(), HashMap::from([(endpoint, 40)]));
+        let organization = OrganizationId(uuid::Uuid::from_u128(1));
+        let endpoint = EndpointId(uuid::Uuid::from_u128(2));
+        let passes: Vec<Pass> = (0..40).map(|_| gate.enter(organization, endpoint)).collect();
+        assert_eq!(gate.under_way(), HashMap::from([((organization, endpoint), 40)]));
         assert_eq!(gate.full(), [endpoint]);
         drop(passes);
         assert_eq!((gate.under_way().len(), gate.full().len()), (0, 0));

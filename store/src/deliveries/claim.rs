@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{TimeDelta, Utc};
 use contract::{
     calls::CallRef,
     delivery::DeliverySchedule,
@@ -11,7 +12,7 @@ use secrecy::SecretString;
 use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
-use super::{Claimed, LEASE, count, place, schedule};
+use super::{Claimed, LEASE, begin_anew, count, place, schedule};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -45,7 +46,7 @@ pub async fn claim_of_call(
     const OPERATION: &str = "deliveries.claim_of_call";
     let mut tx = db.tenant(call.organization_id).await?;
     if again {
-        begin_anew(&mut tx, call).await?;
+        begin_given_up(&mut tx, call).await?;
     }
     let rows = query!(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
@@ -84,20 +85,20 @@ pub async fn claim_of_call(
 }
 
 /// Begins what was given up anew, where the endpoint takes it.
-async fn begin_anew(tx: &mut Tx, call: CallRef) -> Result<(), StoreError> {
-    query!(
-        "update webhook_deliveries d set state = 'pending', owner = 'queue', settled_at = null,
-             earlier_attempts = earlier_attempts + attempts, attempts = 0, attempting_since = null,
-             next_attempt_at = now() + interval '1 minute'
-         from webhooks w
+async fn begin_given_up(tx: &mut Tx, call: CallRef) -> Result<(), StoreError> {
+    let rows = query!(
+        "select d.id from webhook_deliveries d join webhooks w on w.id = d.webhook_id
          where d.call_id = $1 and d.state in ('failed', 'disabled')
-           and w.id = d.webhook_id and w.enabled and w.deleted_at is null",
+           and w.enabled and w.deleted_at is null
+         order by d.id for update of d",
         call.call_id.0,
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
-    .map(drop)
-    .during("deliveries.begin_anew")
+    .during("deliveries.given_up")?;
+    let ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
+    // The step that asks has this long; then they are the queue's.
+    begin_anew(tx, &ids, Utc::now() + TimeDelta::minutes(1)).await
 }
 
 /// Claims these, which the transaction holds. An earlier claim that nobody settled was an attempt:

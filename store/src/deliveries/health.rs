@@ -77,6 +77,8 @@ pub(super) struct Found {
     pub(super) success: bool,
     /// Failures after the last that arrived, or all.
     pub(super) failures: i32,
+    /// Whether the probe of a half-open circuit is among them.
+    pub(super) probe: bool,
 }
 
 /// What the endpoint's owners are told.
@@ -105,22 +107,23 @@ impl Health {
     pub(super) fn after(self, found: Found, now: DateTime<Utc>) -> (Self, Option<Notice>) {
         let recovered = found.success && self.clock_since.is_some();
         let before = if found.success { Self::NEW } else { self };
-        let failed = before.fail(found.failures, now);
+        let failed = before.fail(found, now);
         let (after, notice) = failed.judge(now);
         (after, notice.or(recovered.then_some(Notice::Recovered)))
     }
 
-    fn fail(self, failures: i32, now: DateTime<Utc>) -> Self {
-        if failures == 0 {
+    fn fail(self, found: Found, now: DateTime<Utc>) -> Self {
+        if found.failures == 0 {
             return self;
         }
-        let total = self.failures.saturating_add(failures);
+        let total = self.failures.saturating_add(found.failures);
         let failing_since = self.failing_since.unwrap_or(now);
         let starts = now - failing_since >= CLOCK_STARTS_AFTER;
         let (circuit, trips) = match self.circuit {
             Circuit::Closed if total < TRIP_AFTER => (Circuit::Closed, 0),
             // Late results of attempts from before it opened change nothing.
-            Circuit::Open(at) => (Circuit::Open(at), self.trips),
+            late @ Circuit::Open(_) => (late, self.trips),
+            late @ Circuit::HalfOpen(_) if !found.probe => (late, self.trips),
             Circuit::Closed | Circuit::HalfOpen(_) => {
                 (Circuit::Open(now + pause(self.trips)), self.trips.saturating_add(1))
             }
@@ -160,15 +163,16 @@ fn pause(trips: i32) -> TimeDelta {
 mod tests {
     use super::*;
 
-    const FAILED: Found = Found { success: false, failures: 1 };
-    const ARRIVED: Found = Found { success: true, failures: 0 };
+    const FAILED: Found = Found { success: false, failures: 1, probe: false };
+    const PROBED: Found = Found { probe: true, ..FAILED };
+    const ARRIVED: Found = Found { success: true, failures: 0, probe: false };
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
     }
 
     fn many(failures: i32) -> Found {
-        Found { success: false, failures }
+        Found { failures, ..FAILED }
     }
 
     /// Fails each hour until it is disabled; the hours at which something is told.
@@ -203,7 +207,7 @@ mod tests {
         assert_eq!(failing.after(ARRIVED, at(11)), (Health::NEW, None), "the clock did not run");
         let (clocked, _) = failing.after(FAILED, at(12));
         assert_eq!(clocked.after(ARRIVED, at(13)), (Health::NEW, Some(Notice::Recovered)));
-        let mixed = Found { success: true, failures: 2 };
+        let mixed = Found { failures: 2, ..ARRIVED };
         let (again, notice) = clocked.after(mixed, at(13));
         assert_eq!((again.failures, again.failing_since), (2, Some(at(13))));
         assert_eq!(notice, Some(Notice::Recovered));
@@ -221,7 +225,9 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..6 {
             probed.circuit = Circuit::HalfOpen(at(1));
-            probed = probed.after(FAILED, at(0)).0;
+            let (late, _) = probed.after(FAILED, at(0));
+            assert_eq!((late.circuit, late.trips), (probed.circuit, probed.trips), "not the probe");
+            probed = probed.after(PROBED, at(0)).0;
             pauses.push((probed.circuit.probe_at().unwrap() - at(0)).num_seconds());
         }
         assert_eq!(pauses, [60, 120, 240, 480, 600, 600]);
@@ -230,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_success_among_failures_counts_from_there() {
-        let found = Found { success: true, failures: TRIP_AFTER };
+        let found = Found { failures: TRIP_AFTER, ..ARRIVED };
         let (open, _) = Health::NEW.after(found, at(0));
         assert!(matches!(open.circuit, Circuit::Open(_)));
         let (most, _) = Health { failures: 15, ..Health::NEW }.after(many(5), at(0));

@@ -1,6 +1,6 @@
 //! Attempts are written down many at a time: what ends while one commit is under way goes into the next.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,15 +48,15 @@ impl Recorder {
 }
 
 async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while jobs.recv_many(&mut group, GROUP).await > 0 {
+    let mut waiting = Vec::with_capacity(GROUP);
+    while !waiting.is_empty() || jobs.recv_many(&mut waiting, GROUP).await > 0 {
         tokio::time::sleep(GATHER).await;
-        while group.len() < GROUP
+        while waiting.len() < GROUP
             && let Ok(job) = jobs.try_recv()
         {
-            group.push(job);
+            waiting.push(job);
         }
-        let (attempts, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        let (attempts, replies): (Vec<_>, Vec<_>) = group(&mut waiting).into_iter().unzip();
         match settle(&db, &attempts).await {
             Ok(next) => replies.into_iter().zip(next).for_each(|(reply, next)| {
                 drop(reply.send(Ok(next)));
@@ -72,6 +72,15 @@ async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
             }),
         }
     }
+}
+
+/// What can be written at once. Two attempts at one delivery, of which the first came late, are two
+/// commits: each has a result of its own.
+fn group(waiting: &mut Vec<Job>) -> Vec<Job> {
+    let mut seen = HashSet::new();
+    let (now, later) = waiting.drain(..).partition(|(attempt, _)| seen.insert(attempt.delivery.id));
+    *waiting = later;
+    now
 }
 
 async fn alone(db: &Database, attempt: Attempted) -> Result<Next, NotRecorded> {

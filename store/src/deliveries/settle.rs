@@ -144,18 +144,11 @@ async fn judge(
     group: &[Attempted],
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<EndpointId, Endpoint>, StoreError> {
-    let mut found: HashMap<Uuid, Found> = HashMap::new();
-    for attempt in group {
-        let found = found.entry(attempt.delivery.endpoint_id.0).or_default();
-        *found = match attempt.error {
-            None => Found { success: true, failures: 0 },
-            Some(_) => Found { failures: found.failures + 1, ..*found },
-        };
-    }
+    let found = found(group);
     let ids: Vec<Uuid> = found.keys().copied().collect();
     let rows = query!(
-        "select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe_at,
-             circuit_trips, failing_since, failing_clock_at, failing_warned
+        "select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe,
+             circuit_probe_at, circuit_trips, failing_since, failing_clock_at, failing_warned
          from webhooks where id = any($1) order by id for no key update",
         &ids,
     )
@@ -172,7 +165,11 @@ async fn judge(
             warned: row.failing_warned,
         };
         let of_it = || group.iter().filter(|attempt| attempt.delivery.endpoint_id.0 == row.id);
-        let (after, notice) = before.after(found[&row.id], now);
+        // An older worker names none.
+        let is_probe =
+            |a: &Attempted| row.circuit_probe.is_none_or(|probe| probe == a.delivery.id.0);
+        let found = Found { probe: of_it().any(is_probe), ..found[&row.id] };
+        let (after, notice) = before.after(found, now);
         let last =
             of_it().next_back().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
         let endpoint = Endpoint {
@@ -189,6 +186,19 @@ async fn judge(
         (EndpointId(row.id), endpoint)
     });
     Ok(judged.collect())
+}
+
+/// What the attempts found out, by endpoint.
+fn found(group: &[Attempted]) -> HashMap<Uuid, Found> {
+    let mut all: HashMap<Uuid, Found> = HashMap::new();
+    for attempt in group {
+        let found = all.entry(attempt.delivery.endpoint_id.0).or_default();
+        *found = match attempt.error {
+            None => Found { success: true, ..Found::default() },
+            Some(_) => Found { failures: found.failures + 1, ..*found },
+        };
+    }
+    all
 }
 
 impl Endpoint {
@@ -216,6 +226,8 @@ fn plan(attempt: &Attempted, endpoints: &BTreeMap<EndpointId, Endpoint>) -> Next
     match attempt.wait() {
         None => Next::GivenUp,
         Some(_) if endpoint.is_rated || endpoint.after.circuit != Circuit::Closed => Next::Queue,
+        // A workflow of the round before may be asleep; the queue, whose next attempt this is, ends it.
+        Some(_) if attempt.delivery.is_begun_anew() => Next::Queue,
         Some(wait) => Next::Workflow(wait),
     }
 }

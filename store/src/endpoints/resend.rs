@@ -1,12 +1,14 @@
 //! One delivery once more, from its first attempt.
 
+use chrono::Utc;
 use contract::ids::{DeliveryId, EndpointId};
 use serde_json::json;
 use sqlx::query;
 
 use super::{Changer, change::target};
 use crate::{
-    Database, StoreError, database::commit, error::During, reads::webhooks::deliveries as reads,
+    Database, StoreError, database::commit, deliveries::begin_anew, error::During,
+    reads::webhooks::deliveries as reads,
 };
 
 /// What came of it.
@@ -52,16 +54,7 @@ pub async fn resend(
         Some(row) if row.state == "pending" => return Ok(Resent::Pending),
         Some(row) => row,
     };
-    query!(
-        "update webhook_deliveries set state = 'pending', owner = 'queue',
-             earlier_attempts = earlier_attempts + attempts, attempts = 0, settled_at = null,
-             next_attempt_at = now(), attempting_since = null
-         where id = $1",
-        delivery.0,
-    )
-    .execute(&mut *tx)
-    .await
-    .during(OPERATION)?;
+    begin_anew(&mut tx, &[delivery.0], Utc::now()).await?;
     let entry = json!({ "delivery_id": delivery, "state": row.state, "attempts": row.attempts });
     changer.record(&mut tx, OPERATION, &target(endpoint), Some(entry), None).await?;
     let due = reads::find(&mut tx, organization, endpoint, delivery).await.during(OPERATION)?;

@@ -59,8 +59,8 @@ pub async fn test(
     let now = Utc::now();
     let payload = json!({ "type": event_type, "timestamp": timestamp(now), "data": data });
     query!(
-        "insert into events (id, organization_id, type, payload, created_at)
-         values ($1, $2, $3, $4, $5)",
+        "insert into events (id, organization_id, type, payload, created_at, is_test)
+         values ($1, $2, $3, $4, $5, true)",
         sent.event_id,
         organization,
         event_type,

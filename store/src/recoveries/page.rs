@@ -1,5 +1,6 @@
 //! One page of a recovery: its next deliveries go to the queue.
 
+use chrono::Utc;
 use contract::{
     events::thin,
     ids::OrganizationId,
@@ -13,11 +14,18 @@ use super::{first_id, types};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
+    deliveries::begin_anew,
     error::During,
 };
 
 /// Most deliveries of a page; a page has those of a second.
 const MOST: i32 = 500;
+/// Events looked at for what an endpoint missed, in one page.
+const LOOKED_AT: i64 = 20_000;
+/// Transactions that began before the recovery are looked for again after this. Milliseconds.
+const UNSETTLED: u64 = 200;
+/// A page that found nothing is followed at once. Milliseconds; a timer needs some.
+const AT_ONCE: u64 = 1;
 
 /// Where a recovery is.
 struct Place {
@@ -41,7 +49,10 @@ pub async fn page(db: &Database, asked: RecoverWebhooks) -> Result<PageRecovered
     let row = query!(
         r#"select r.webhook_id, r.kind = 'missing' as "is_missing!", r.events_from, r.events_to,
              r.events, r.rate, r.state, r.after_event, w.events as subscribed, w.thin,
-             w.assistant_id, w.enabled and w.deleted_at is null as "is_live!"
+             w.assistant_id, w.enabled and w.deleted_at is null as "is_live!",
+             -- No transaction of ours is a minute old.
+             coalesce(r.txid >= pg_snapshot_xmin(pg_current_snapshot()), false)
+                 and r.created_at > now() - interval '1 minute' as "is_unsettled!"
          from webhook_recoveries r join webhooks w on w.id = r.webhook_id
          where r.id = $1 for update of r"#,
         asked.recovery_id.0,
@@ -56,6 +67,10 @@ pub async fn page(db: &Database, asked: RecoverWebhooks) -> Result<PageRecovered
         commit(tx, OPERATION).await?;
         return Ok(over);
     }
+    // An event that is not committed yet may have a smaller id than those that are.
+    if row.is_unsettled {
+        return Ok(PageRecovered { begun: 0, next_in_ms: Some(UNSETTLED) });
+    }
     let place = Place {
         organization: asked.organization_id,
         recovery: asked.recovery_id.0,
@@ -68,59 +83,84 @@ pub async fn page(db: &Database, asked: RecoverWebhooks) -> Result<PageRecovered
         types: types(&row.subscribed, &row.events.unwrap_or_default()),
         limit: row.rate.clamp(1, MOST),
     };
-    let found = find(&mut tx, &place).await?;
-    let begun = if place.is_missing {
-        make(&mut tx, &place, &found).await?
+    let done = if place.is_missing {
+        missed(&mut tx, &place).await?
     } else {
-        make_again(&mut tx, &place, &found).await?
+        given_up(&mut tx, &place).await?
     };
-    let is_last = found.len() < usize::try_from(place.limit).unwrap_or(0);
-    let state = if is_last { "completed" } else { "running" };
-    let last = found.last().map(|(event, _)| *event);
-    set(&mut tx, place.recovery, i64::from(begun), last, state).await?;
+    let state = if done.is_last { "completed" } else { "running" };
+    set(&mut tx, place.recovery, i64::from(done.begun), done.last, state).await?;
     commit(tx, OPERATION).await?;
-    let wait = u64::try_from(place.limit * 1000 / row.rate.max(1)).unwrap_or(1000);
-    Ok(PageRecovered { begun, next_in_ms: (!is_last).then_some(wait) })
+    let wait = u64::from(done.begun) * 1000 / u64::try_from(row.rate.max(1)).unwrap_or(1);
+    let next_in_ms = (!done.is_last).then_some(wait.max(AT_ONCE));
+    Ok(PageRecovered { begun: done.begun, next_in_ms })
 }
 
-/// The next events, and their payloads where they are needed.
-async fn find(tx: &mut Tx, place: &Place) -> Result<Vec<(Uuid, Option<Value>)>, StoreError> {
+/// What a page did.
+struct Done {
+    begun: u32,
+    /// The last event that was looked at.
+    last: Option<Uuid>,
+    is_last: bool,
+}
+
+/// Makes deliveries that were never made, with the bytes that any other endpoint got.
+async fn missed(tx: &mut Tx, place: &Place) -> Result<Done, StoreError> {
+    let end = end_of_page(tx, place).await?;
+    let found = find_missed(tx, place, end.unwrap_or(place.until)).await?;
+    let begun = make(tx, place, &found).await?;
+    let is_full = found.len() >= usize::try_from(place.limit).unwrap_or(0);
+    let last = if is_full { found.last().map(|(event, _)| *event) } else { end };
+    Ok(Done { begun, last, is_last: !is_full && end.is_none() })
+}
+
+/// The event that a page ends with, so that one of an organization with millions of them ends at all.
+async fn end_of_page(tx: &mut Tx, place: &Place) -> Result<Option<Uuid>, StoreError> {
+    let row = query!(
+        "select id from events where organization_id = $1 and id > $2 and id < $3
+         order by id offset $4 limit 1",
+        place.organization.0,
+        place.after,
+        place.until,
+        LOOKED_AT - 1,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during("recoveries.end_of_page")?;
+    Ok(row.map(|row| row.id))
+}
+
+async fn find_missed(
+    tx: &mut Tx,
+    place: &Place,
+    end: Uuid,
+) -> Result<Vec<(Uuid, Value)>, StoreError> {
     let rows = query!(
-        r#"select e.id, e.type as event_type, case when $6 then e.payload end as payload
-         from events e
+        "select e.id, e.payload from events e
          left join webhook_deliveries d on d.event_id = e.id and d.webhook_id = $2
-         where e.organization_id = $1 and e.id > $3 and e.id < $4 and e.type = any($5)
-           -- A test of one endpoint is nothing that another has missed.
-           and e.payload->'data'->'test' is null
-           and case when $6 then d.id is null else d.state in ('failed', 'disabled') end
-           and (not $6 or $7::uuid is null or $7 = (
+         where e.organization_id = $1 and e.id > $3 and e.id <= $4 and e.type = any($5)
+           and not e.is_test and d.id is null
+           and ($6::uuid is null or $6 = (
                select c.assistant_id from calls c where c.id = e.call_id limit 1))
-         order by e.id limit $8"#,
+         order by e.id limit $7",
         place.organization.0,
         place.endpoint,
         place.after,
-        place.until,
+        end,
         &place.types,
-        place.is_missing,
         place.assistant,
         i64::from(place.limit),
     )
     .fetch_all(&mut **tx)
     .await
-    .during("recoveries.find")?;
+    .during("recoveries.find_missed")?;
     Ok(rows.into_iter().map(|row| (row.id, row.payload)).collect())
 }
 
-/// Deliveries that were never made, with the bytes that any other endpoint got.
-async fn make(
-    tx: &mut Tx,
-    place: &Place,
-    found: &[(Uuid, Option<Value>)],
-) -> Result<u32, StoreError> {
+async fn make(tx: &mut Tx, place: &Place, found: &[(Uuid, Value)]) -> Result<u32, StoreError> {
     let events: Vec<Uuid> = found.iter().map(|(event, _)| *event).collect();
-    let body = |payload: &Option<Value>| {
-        let payload = payload.clone().unwrap_or_default();
-        if place.is_thin { thin(&payload) } else { payload }.to_string()
+    let body = |payload: &Value| {
+        if place.is_thin { thin(payload).to_string() } else { payload.to_string() }
     };
     let bodies: Vec<String> = found.iter().map(|(_, payload)| body(payload)).collect();
     let made = query!(
@@ -147,32 +187,39 @@ async fn make(
     Ok(u32::try_from(made.rows_affected()).unwrap_or(0))
 }
 
-/// Deliveries that have ended begin anew.
-async fn make_again(
-    tx: &mut Tx,
-    place: &Place,
-    found: &[(Uuid, Option<Value>)],
-) -> Result<u32, StoreError> {
-    let events: Vec<Uuid> = found.iter().map(|(event, _)| *event).collect();
-    let made = query!(
-        "with made as (
-             update webhook_deliveries set state = 'pending', owner = 'queue', settled_at = null,
-                 earlier_attempts = earlier_attempts + attempts, attempts = 0,
-                 attempting_since = null, next_attempt_at = now()
-             where webhook_id = $2 and event_id = any($3) and state in ('failed', 'disabled')
-             returning id, event_id
-         )
-         insert into webhook_recovery_items (recovery_id, event_id, organization_id, delivery_id)
-         select $4, event_id, $1, id from made on conflict do nothing",
-        place.organization.0,
+/// Begins deliveries that have ended anew.
+async fn given_up(tx: &mut Tx, place: &Place) -> Result<Done, StoreError> {
+    let rows = query!(
+        "select d.id, d.event_id from webhook_deliveries d join events e on e.id = d.event_id
+         where d.webhook_id = $1 and d.state in ('failed', 'disabled')
+           and d.event_id > $2 and d.event_id < $3 and d.event = any($4) and not e.is_test
+         order by d.event_id limit $5 for update of d",
         place.endpoint,
-        &events,
+        place.after,
+        place.until,
+        &place.types,
+        i64::from(place.limit),
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("recoveries.given_up")?;
+    let deliveries: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    begin_anew(tx, &deliveries, Utc::now()).await?;
+    query!(
+        "insert into webhook_recovery_items (recovery_id, event_id, organization_id, delivery_id)
+         select $1, event_id, organization_id, id from webhook_deliveries where id = any($2)
+         on conflict do nothing",
         place.recovery,
+        &deliveries,
     )
     .execute(&mut **tx)
     .await
-    .during("recoveries.make_again")?;
-    Ok(u32::try_from(made.rows_affected()).unwrap_or(0))
+    .during("recoveries.begun")?;
+    Ok(Done {
+        begun: u32::try_from(rows.len()).unwrap_or(0),
+        last: rows.last().map(|row| row.event_id),
+        is_last: rows.len() < usize::try_from(place.limit).unwrap_or(0),
+    })
 }
 
 async fn set(

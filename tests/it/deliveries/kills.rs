@@ -1,7 +1,7 @@
 //! The worker dies at every point of a delivery: it arrives, at most one repeat for a death, and the log
 //! tells of each attempt.
 
-use postcall::dev::fakes::Provider;
+use postcall::dev::fakes::{Kind, Provider};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -78,5 +78,84 @@ async fn a_worker_killed_within_a_later_attempt_repeats_it_once_at_most() {
         let logged = world.logged(endpoint, event).await;
         assert!(is_complete(&logged, 1 + arrived), "{point}: {logged:?}");
         assert_eq!(world.states(endpoint).await[0].0, "delivered");
+    }
+}
+
+/// A claim that died with its worker, before anything was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_between_claim_and_post_sends_it_later() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    world.start_worker(&world.faults("webhooks.claimed=kill")).await;
+    let id = world.post_call().await;
+    world.dies_at("webhooks.claimed").await;
+    let sql =
+        "select webhook_id, event_id from webhook_deliveries where attempting_since is not null";
+    let row = world.db.query_one(sql, &[]).await.unwrap();
+    let (endpoint, event): (Uuid, Uuid) = (row.get(0), row.get(1));
+    run_out(&world, endpoint).await;
+    world.start_worker(&[]).await;
+    world.closed(&id).await;
+    world.done_with(endpoint).await;
+    let logged = world.logged(endpoint, event).await;
+    let (first, second) = ((1, Some("interrupted".to_owned()), None), (2, None, Some(200)));
+    assert_eq!(logged, [first, second]);
+}
+
+/// The probe of a circuit dies with its worker: the next one is made when its claim runs out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_with_the_probe_of_a_circuit_leaves_it_to_the_next() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let open = "circuit = 'open', circuit_trips = 3, circuit_probe_at = now()";
+    for point in POINTS {
+        let name = point.replace('.', "-");
+        let endpoint = world.open_endpoint(&name, open).await;
+        let events = world.enqueue(endpoint, None, 3).await;
+        world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+        world.dies_at(point).await;
+        std::fs::remove_file(world.folder.join("faults.log")).unwrap();
+        assert_eq!(world.reached(&name).len(), 1, "{point}: the probe is alone");
+        let sql = "select circuit from webhooks where id = $1";
+        let circuit: String = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        let expected = if point == "webhooks.posted" { "half-open" } else { "closed" };
+        assert_eq!(circuit, expected, "{point}");
+        run_out(&world, endpoint).await;
+        let again = "circuit_probe_at = case when circuit <> 'closed' then now() end";
+        world.set_endpoint(endpoint, again).await;
+        world.start_worker(&[]).await;
+        world.done_with(endpoint).await;
+        world.kill_worker().await;
+        let mut taken = world.delivered_to(&name);
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken, events, "{point}");
+        let repeats = usize::from(point == "webhooks.posted");
+        assert_eq!(world.reached(&name).len(), 3 + repeats, "{point}");
+    }
+}
+
+/// Owners hear once of an endpoint that is disabled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_a_letter_sends_it_once() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let points = ["notice.before", "notice.claimed", "notice.posted", "notice.after"];
+    for (number, point) in (1..).zip(points) {
+        let name = point.replace('.', "-");
+        let endpoint = world.open_endpoint(&name, "").await;
+        let gone = json!({ "answers": [{ "status": 410 }] });
+        world.fakes.script(Provider::Hooks, Some(&name), script(gone));
+        world.enqueue(endpoint, None, 1).await;
+        world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+        world.dies_at(point).await;
+        std::fs::remove_file(world.folder.join("faults.log")).unwrap();
+        world.start_worker(&[]).await;
+        crate::harness::wait::until("the letter is settled", super::made::PATIENCE, || async {
+            let sql = "select count(*) from organization_emails
+                where kind = 'endpoint-notice' and state = 'sent'";
+            let sent: i64 = world.db.query_one(sql, &[]).await.unwrap().get(0);
+            (sent == number).then_some(())
+        })
+        .await;
+        world.kill_worker().await;
+        assert_eq!(i64::try_from(world.accepted(Kind::Email)).unwrap(), number, "{point}");
     }
 }

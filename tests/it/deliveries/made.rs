@@ -15,11 +15,20 @@ pub(super) type Logged = (i32, Option<String>, Option<i32>);
 impl World {
     /// An endpoint with the secret of the first one; `settings` as in `update webhooks set …`.
     pub(super) async fn open_endpoint(&self, name: &str, settings: &str) -> Uuid {
+        self.open_endpoint_of(self.organization(), name, settings).await
+    }
+
+    pub(super) async fn open_endpoint_of(
+        &self,
+        organization: Uuid,
+        name: &str,
+        settings: &str,
+    ) -> Uuid {
         let sql = "insert into webhooks (id, organization_id, url, events, secret)
             select gen_random_uuid(), organization_id, $1, array['test.*'], secret
-            from webhooks order by created_at limit 1 returning id";
+            from webhooks where organization_id = $2 order by created_at limit 1 returning id";
         let url = format!("{}/hooks/{name}", self.fakes.url());
-        let id: Uuid = self.db.query_one(sql, &[&url]).await.unwrap().get(0);
+        let id: Uuid = self.db.query_one(sql, &[&url, &organization]).await.unwrap().get(0);
         if !settings.is_empty() {
             self.set_endpoint(id, settings).await;
         }

@@ -87,6 +87,76 @@ async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_circuit_without_anything_to_probe_is_open_again_and_not_half_open_for_long() {
+    let world = World::start().await;
+    let endpoint = world.open_endpoint("probed", "").await;
+    let far = "circuit = 'open', circuit_trips = 1, circuit_probe_at = now() + interval '1 hour'";
+    world.set_endpoint(endpoint, far).await;
+    world.enqueue(endpoint, None, 1).await;
+    // Somebody else is at work on it.
+    let other = world.another_connection().await;
+    let hold = "begin; select from webhook_deliveries for update";
+    other.batch_execute(hold).await.unwrap();
+    world.set_endpoint(endpoint, "circuit_probe_at = now(), circuit_probe = id").await;
+    until("nothing was found to probe", PATIENCE, || async {
+        let sql = "select circuit = 'open' and circuit_probe is null from webhooks where id = $1";
+        let is_open: bool = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        is_open.then_some(())
+    })
+    .await;
+    other.batch_execute("rollback").await.unwrap();
+    world.done_with(endpoint).await;
+    let sql = "select circuit from webhooks where id = $1";
+    let circuit: String = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+    assert_eq!((circuit.as_str(), world.delivered_to("probed").len()), ("closed", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_endpoints_of_an_organization_that_hang_leave_room_for_others() {
+    const HUNG: usize = 20;
+    let world = World::start().await;
+    let other = world.second_organization().await;
+    let quick = other.organization_id.parse().unwrap();
+    let quick = world.open_endpoint_of(quick, "quick", "").await;
+    let hangs = json!({ "answers": [{ "delay_ms": 600_000 }], "then": "repeat_last" });
+    let mut names = Vec::new();
+    for number in 0..HUNG {
+        let name = format!("hung-{number}");
+        world.fakes.script(Provider::Hooks, Some(&name), script(hangs.clone()));
+        let endpoint = world.open_endpoint(&name, "").await;
+        world.enqueue(endpoint, None, 30).await;
+        names.push(name);
+    }
+    let under_way = || names.iter().map(|name| world.reached(name).len()).sum::<usize>();
+    until("its share is under way", PATIENCE, || async { (under_way() >= 128).then_some(()) })
+        .await;
+    world.enqueue(quick, None, 300).await;
+    world.done_with(quick).await;
+    assert_eq!(world.states(quick).await, [("delivered".to_owned(), 300)]);
+    // What hangs for ten seconds makes room for as much again.
+    assert!(under_way() <= 3 * 128, "{} attempts at endpoints that hang", under_way());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_behind_one_that_fails_are_put_off_and_still_come_after_it() {
+    let world = World::start().await;
+    let endpoint = world.open_endpoint("behind", "ordering = 'call', schedule = '{3,3}'").await;
+    let fails = json!({ "answers": [{ "status": 503, "times": 2 }] });
+    world.fakes.script(Provider::Hooks, Some("behind"), script(fails));
+    let events = world.enqueue(endpoint, Some(Uuid::now_v7()), 5).await;
+    until("what waits behind it is put off", PATIENCE, || async {
+        let sql = "select count(*) from webhook_deliveries
+            where webhook_id = $1 and attempts = 0 and attempting_since is null
+              and next_attempt_at > now()";
+        let put_off: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        (put_off == 4).then_some(())
+    })
+    .await;
+    world.done_with(endpoint).await;
+    assert_eq!(world.delivered_to("behind"), events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ordered_endpoint_gets_the_events_of_a_call_one_after_the_other() {
     let world = World::start().await;
     let endpoint = world.open_endpoint("ordered", "ordering = 'call', schedule = '{1,1,1}'").await;

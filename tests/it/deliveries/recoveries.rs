@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{made::PATIENCE, script};
-use crate::harness::{World, wait::until};
+use crate::harness::{Options, World, wait::until};
 
 impl World {
     async fn change_endpoint(&self, id: Uuid, change: Value) {
@@ -137,4 +137,84 @@ async fn an_endpoint_disabled_in_mid_retry_gets_nothing_and_later_what_failed() 
     let (status, ended) = change("abort").await;
     assert_eq!(status, 409, "{ended}");
     assert_eq!(change("dance").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_written_before_and_is_committed_after_is_not_passed_over() {
+    let world = World::start().await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let off = "events = '{usage.*}', enabled = false";
+    let endpoint = world.open_endpoint("late", off).await;
+    let event = |id: Uuid| {
+        format!(
+            "insert into events (id, organization_id, type, payload)
+             select '{id}', organization_id, 'usage.threshold_reached',
+                 '{{\"type\": \"usage.threshold_reached\", \"data\": {{}}}}'
+             from webhooks where id = '{endpoint}'"
+        )
+    };
+    let (late, early) = (Uuid::now_v7(), Uuid::now_v7());
+    assert!(late < early);
+    let writer = world.another_connection().await;
+    writer.batch_execute(&format!("begin; {}", event(late))).await.unwrap();
+    world.db.batch_execute(&event(early)).await.unwrap();
+    world.change_endpoint(endpoint, json!({ "enabled": true })).await;
+    let asked = json!({ "kind": "missing", "since": since(began), "rate": 1000 });
+    let (status, begun) = world.ask(endpoint, "recover", &asked).await;
+    assert_eq!((status, &begun["total"]), (202, &json!(1)), "{begun}");
+    let recovery = begun["id"].as_str().unwrap();
+    // Its first page was asked for, and waits.
+    until("its workflow is started", PATIENCE, || async {
+        let sql = "select count(*) from workflow_starts";
+        let waiting: i64 = world.db.query_one(sql, &[]).await.unwrap().get(0);
+        (waiting == 0).then_some(())
+    })
+    .await;
+    until("its first page is looked at", PATIENCE, || async {
+        let history = world.history_of(&format!("webhook-recovery-{recovery}")).await;
+        (history.len() > 8).then_some(())
+    })
+    .await;
+    assert_eq!(world.delivered_to("late"), [] as [Uuid; 0]);
+    writer.batch_execute("commit").await.unwrap();
+    let done = world.recovery_is(endpoint, recovery, "completed").await;
+    assert_eq!(done["begun"], 2, "{done}");
+    world.done_with(endpoint).await;
+    let mut delivered = world.delivered_to("late");
+    delivered.sort_unstable();
+    assert_eq!(delivered, [late, early]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_a_page_hands_over_each_delivery_once() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let endpoint = world.open_endpoint("killed-page", "events = '{usage.*}'").await;
+    let sql = "insert into events (id, organization_id, type, payload)
+        select $1, organization_id, 'usage.threshold_reached',
+            '{\"type\": \"usage.threshold_reached\", \"data\": {}}'
+        from webhooks where id = $2";
+    let mut missed: Vec<Uuid> = Vec::new();
+    for point in ["recover.before", "recover.after"] {
+        for _ in 0..20 {
+            let event = Uuid::now_v7();
+            world.db.execute(sql, &[&event, &endpoint]).await.unwrap();
+            missed.push(event);
+        }
+        let asked = json!({ "kind": "missing", "since": since(began), "rate": 10 });
+        let (status, begun) = world.ask(endpoint, "recover", &asked).await;
+        assert_eq!((status, &begun["total"]), (202, &json!(20)), "{point}: {begun}");
+        world.start_worker(&world.faults(&format!("{point}=kill"))).await;
+        world.dies_at(point).await;
+        std::fs::remove_file(world.folder.join("faults.log")).unwrap();
+        world.start_worker(&[]).await;
+        let recovery = begun["id"].as_str().unwrap();
+        let done = world.recovery_is(endpoint, recovery, "completed").await;
+        assert_eq!(done["begun"], 20, "{point}: {done}");
+        world.done_with(endpoint).await;
+        world.kill_worker().await;
+    }
+    let mut delivered = world.delivered_to("killed-page");
+    delivered.sort_unstable();
+    assert_eq!(delivered, missed, "each once");
 }
