@@ -4,9 +4,6 @@ alter table webhooks add column circuit_probe uuid;
 
 -- Of one endpoint only: nothing that another has missed.
 alter table events add column is_test boolean not null default false;
-alter table events no force row level security;
-update events set is_test = true where payload->'data'->'test' is not null;
-alter table events force row level security;
 drop index events_organization;
 create index events_organization on events (organization_id, id) include (type, is_test);
 

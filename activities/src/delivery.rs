@@ -89,9 +89,9 @@ impl WebhookActivities {
         input: FirstAttempts,
     ) -> Result<FirstAttemptsMade, ActivityError> {
         self.faults.point("webhooks.before").await?;
-        let full = self.gate.full();
+        let busy = self.gate.busy(input.call.organization_id);
         let (db, sealer) = (&self.db, &self.sealer);
-        let found = deliveries::claim_of_call(db, sealer, input.call, input.retry_failed, &full)
+        let found = deliveries::claim_of_call(db, sealer, input.call, input.retry_failed, &busy)
             .await
             .map_err(|e| of_store(&e))?;
         if found.left {
@@ -99,7 +99,7 @@ impl WebhookActivities {
         }
         self.faults.point("webhooks.claimed").await?;
         let attempts = found.claimed.iter().map(|delivery| async {
-            let pass = self.gate.enter(delivery.organization_id, delivery.endpoint_id);
+            let pass = self.gate.enter_step(delivery.organization_id, delivery.endpoint_id);
             self.attempt_claimed(delivery.clone(), pass).await
         });
         let attempts = join_all(attempts).await;
@@ -128,7 +128,8 @@ impl WebhookActivities {
         _ctx: ActivityContext,
         input: AttemptDelivery,
     ) -> Result<(), ActivityError> {
-        let turn = deliveries::claim_turn(&self.db, &self.sealer, input, &self.gate.full()).await;
+        let busy = self.gate.busy(input.organization_id);
+        let turn = deliveries::claim_turn(&self.db, &self.sealer, input, &busy).await;
         let delivery = match turn.map_err(|e| of_store(&e))? {
             Turn::Yours(delivery) => *delivery,
             // By an attempt whose worker died before it could say so.
@@ -140,7 +141,7 @@ impl WebhookActivities {
                 return Err(released("it waits in the queue"));
             }
         };
-        let pass = self.gate.enter(delivery.organization_id, delivery.endpoint_id);
+        let pass = self.gate.enter_step(delivery.organization_id, delivery.endpoint_id);
         let made = self.attempt_claimed(delivery, pass).await?;
         match made.next {
             Next::Delivered => Ok(()),
@@ -183,7 +184,7 @@ impl WebhookActivities {
         _ctx: ActivityContext,
         input: AttemptDelivery,
     ) -> Result<(), ActivityError> {
-        deliveries::end(&self.db, input.organization_id, input.delivery_id, false)
+        deliveries::give_up(&self.db, input.organization_id, input.delivery_id)
             .await
             .map_err(|e| of_store(&e))
     }

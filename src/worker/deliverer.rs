@@ -175,18 +175,27 @@ impl Deliverer {
     /// Looks for deliveries and recoveries that nobody is at work on, and for how long the oldest waits.
     async fn look_after(&self) {
         loop {
-            match deliveries::release_overdue(&self.db, OVERDUE_BATCH).await {
-                Ok(0) => {}
-                Ok(_) => self.woken.notify_one(),
-                Err(error) => {
-                    tracing::warn!(%error, "deliveries without a workflow wait for a later look");
+            let looked = timeout(LOOK_TIMEOUT, async {
+                self.release_overdue().await;
+                if let Err(error) = recoveries::restart_stalled(&self.db).await {
+                    tracing::warn!(%error, "recoveries without a workflow wait for a later look");
                 }
+                self.measure().await;
+            });
+            if looked.await.is_err() {
+                tracing::warn!("a look after deliveries took too long");
             }
-            if let Err(error) = recoveries::restart_stalled(&self.db).await {
-                tracing::warn!(%error, "recoveries without a workflow wait for a later look");
-            }
-            self.measure().await;
             sleep(OVERDUE_POLL).await;
+        }
+    }
+
+    async fn release_overdue(&self) {
+        match deliveries::release_overdue(&self.db, OVERDUE_BATCH).await {
+            Ok(0) => {}
+            Ok(_) => self.woken.notify_one(),
+            Err(error) => {
+                tracing::warn!(%error, "deliveries without a workflow wait for a later look");
+            }
         }
     }
 

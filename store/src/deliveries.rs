@@ -5,6 +5,7 @@
 //! attempt that was interrupted, and the next claim says so in the log. What an endpoint must not get now
 //! (its circuit is open, a rate or an order holds it back) waits in the queue.
 
+mod busy;
 mod claim;
 mod due;
 pub mod generated;
@@ -32,6 +33,7 @@ use crate::{
     sealing::Place,
 };
 
+pub use busy::Busy;
 pub use claim::{OfCall, claim_of_call};
 pub use due::{Capacity, Due, claim_due};
 pub use record::Recorder;
@@ -150,21 +152,18 @@ pub(crate) async fn begin_anew(
     .during("deliveries.begin_anew")
 }
 
-/// Ends a delivery that did not arrive. `disabled`: its endpoint takes nothing any more.
-pub async fn end(
+/// Gives a delivery up after its last attempt.
+pub async fn give_up(
     db: &Database,
     organization: OrganizationId,
     delivery: DeliveryId,
-    disabled: bool,
 ) -> Result<(), StoreError> {
-    const OPERATION: &str = "deliveries.end";
+    const OPERATION: &str = "deliveries.give_up";
     let mut tx = db.tenant(organization).await?;
     query!(
-        "update webhook_deliveries set settled_at = now(), attempting_since = null,
-             state = case when $2 then 'disabled' else 'failed' end
+        "update webhook_deliveries set settled_at = now(), attempting_since = null, state = 'failed'
          where id = $1 and state = 'pending' and owner = 'workflow'",
         delivery.0,
-        disabled,
     )
     .execute(&mut *tx)
     .await
@@ -179,18 +178,49 @@ pub(crate) async fn end_pending(
     endpoints: &[Uuid],
     limit: i64,
 ) -> Result<(), StoreError> {
-    query!(
-        "update webhook_deliveries set state = 'disabled', settled_at = now(),
-             attempting_since = null
-         where id in (select id from webhook_deliveries
-             where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked)",
+    let rows = query!(
+        "select id from webhook_deliveries
+         where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked",
         endpoints,
         limit,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("deliveries.pending")?;
+    let ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
+    disable(tx, &ids).await
+}
+
+/// Ends deliveries, which the transaction holds, because their endpoint takes nothing any more. The log
+/// says so, and that an attempt was under way, which may have arrived.
+pub(crate) async fn disable(tx: &mut Tx, deliveries: &[Uuid]) -> Result<(), StoreError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "with ended as (
+             select d.*, coalesce(event, body::jsonb->>'type', 'unknown') as event_type
+             from webhook_deliveries d where id = any($1) and state = 'pending'
+         ), told as (
+             insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
+                 payload, kind, error, attempt_number, created_at)
+             select gen_random_uuid(), webhook_id, organization_id, id, event_type, event_id,
+                 null, 'skip', 'disabled', 0, now() from ended
+             union all
+             select gen_random_uuid(), webhook_id, organization_id, id, event_type, event_id,
+                 body::jsonb, 'attempt', 'interrupted', earlier_attempts + attempts + 1,
+                 attempting_since from ended where attempting_since is not null
+         )
+         update webhook_deliveries d set state = 'disabled', settled_at = now(),
+             attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end,
+             attempting_since = null
+         from ended where d.id = ended.id",
+        deliveries,
     )
     .execute(&mut **tx)
     .await
     .map(drop)
-    .during("deliveries.end_pending")
+    .during("deliveries.disable")
 }
 
 fn count(number: i32) -> u32 {

@@ -35,7 +35,7 @@ pub use read::{Item, Recovery, get, items, list};
 pub enum Kind {
     /// Deliveries that were given up, or ended with their endpoint.
     Failed,
-    /// Events that the endpoint subscribes to now and has no delivery of: it was disabled, or not there.
+    /// Events that the endpoint subscribes to now and did not get because it was disabled, or not there.
     Missing,
 }
 
@@ -128,13 +128,13 @@ fn first_id(at: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(ms << 80)
 }
 
-/// Counts, writes it down and asks for its workflow, in one transaction.
+/// Counts, writes it down and asks for its workflow, in one transaction. Gives its id and the count.
 pub async fn begin(
     db: &Database,
     organization: OrganizationId,
     asked: &Asked,
     actor: &str,
-) -> Result<Result<RecoveryId, Refused>, StoreError> {
+) -> Result<Result<(RecoveryId, u64), Refused>, StoreError> {
     const OPERATION: &str = "recoveries.begin";
     let mut tx = db.tenant(organization).await?;
     let total = match count_in(&mut tx, organization, asked).await? {
@@ -189,7 +189,7 @@ pub async fn begin(
     .await?;
     start(&mut tx, organization, id).await?;
     commit(tx, OPERATION).await?;
-    Ok(Ok(id))
+    Ok(Ok((id, total)))
 }
 
 /// Pauses, resumes or ends a recovery. Doing what is done already changes nothing.

@@ -41,7 +41,7 @@ impl World {
 async fn a_failed_attempt_is_repeated_with_the_same_bytes_until_it_arrives() {
     let world = World::start().await;
     let failing = json!({ "answers": [{ "status": 500 }, { "status": 503,
-        "headers": { "Retry-After": "1" } }] });
+        "headers": { "Retry-After": "20" } }] });
     world.fakes.script(Provider::Hooks, None, script(failing));
     let id = world.post_call().await;
     let call = world.closed(&id).await;
@@ -50,10 +50,10 @@ async fn a_failed_attempt_is_repeated_with_the_same_bytes_until_it_arrives() {
     assert_eq!((state.as_str(), attempts), ("delivered", 3));
 
     let filter = Filter { kind: Some(Kind::Webhook), ..Filter::default() };
-    let seen: Vec<_> = world
-        .fakes
-        .effects()
-        .list(&filter)
+    let arrived = world.fakes.effects().list(&filter);
+    let gap = (arrived[2].at - arrived[1].at).num_milliseconds();
+    assert!(gap >= 20_000, "it asked for 20 s: {gap} ms");
+    let seen: Vec<_> = arrived
         .iter()
         .map(|effect| {
             let request = serde_json::to_value(effect).unwrap()["request"].clone();

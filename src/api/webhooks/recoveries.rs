@@ -235,13 +235,13 @@ async fn recover(
 ) -> Result<(StatusCode, Json<RecoveryBegun>), Problem> {
     let organization = caller.may(Scope::WriteWebhooks)?;
     let asked = asked(id, &request)?;
-    let total = recoveries::count(&api.db, organization, &asked).await?.map_err(refused)?;
     if request.dry_run {
+        let total = recoveries::count(&api.db, organization, &asked).await?.map_err(refused)?;
         return Ok((StatusCode::OK, Json(RecoveryBegun { id: None, total })));
     }
     let begun = recoveries::begin(&api.db, organization, &asked, &caller.actor()).await?;
-    let id = Some(begun.map_err(refused)?);
-    Ok((StatusCode::ACCEPTED, Json(RecoveryBegun { id, total })))
+    let (id, total) = begun.map_err(refused)?;
+    Ok((StatusCode::ACCEPTED, Json(RecoveryBegun { id: Some(id), total })))
 }
 
 /// List recoveries of an endpoint

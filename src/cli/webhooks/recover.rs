@@ -18,7 +18,7 @@ pub(in crate::cli) struct RecoverArgs {
     /// Events told before this time (RFC 3339). Default: now.
     #[arg(long)]
     until: Option<String>,
-    /// What was never sent, also while the endpoint was disabled, instead of what failed.
+    /// What it did not get while it was disabled or not there, instead of what failed.
     #[arg(long)]
     missing: bool,
     /// Only events of these types.

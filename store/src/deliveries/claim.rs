@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
-use super::{Claimed, LEASE, begin_anew, count, place, schedule};
+use super::{Busy, Claimed, LEASE, begin_anew, count, place, schedule};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -41,7 +41,7 @@ pub async fn claim_of_call(
     sealer: &Sealer,
     call: CallRef,
     again: bool,
-    busy: &[EndpointId],
+    busy: &Busy,
 ) -> Result<OfCall, StoreError> {
     const OPERATION: &str = "deliveries.claim_of_call";
     let mut tx = db.tenant(call.organization_id).await?;
@@ -64,7 +64,7 @@ pub async fn claim_of_call(
     .during(OPERATION)?;
     let (tried, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_tried);
     let (mut ours, others): (Vec<_>, Vec<_>) =
-        rows.into_iter().partition(|row| row.inline && !busy.contains(&EndpointId(row.webhook_id)));
+        rows.into_iter().partition(|row| row.inline && !busy.holds(EndpointId(row.webhook_id)));
     let mut left: Vec<Uuid> = others.iter().map(|row| row.id).collect();
     left.extend(ours.split_off(ours.len().min(MAX_FIRST_ATTEMPTS)).iter().map(|row| row.id));
     if !left.is_empty() {
@@ -118,7 +118,8 @@ pub(super) async fn take(
              insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
                  event_id, payload, error, attempt_number, created_at)
              select gen_random_uuid(), webhook_id, organization_id, id,
-                 coalesce(event, body::jsonb->>'type', 'unknown'), event_id, body::jsonb, 'interrupted', earlier_attempts + attempts + 1, attempting_since
+                 coalesce(event, body::jsonb->>'type', 'unknown'), event_id, body::jsonb,
+                 'interrupted', earlier_attempts + attempts + 1, attempting_since
              from webhook_deliveries where id = any($1) and attempting_since is not null
          )
          update webhook_deliveries d set attempting_since = now(), next_attempt_at = now() + $2,

@@ -6,7 +6,7 @@ use contract::ids::{EndpointId, OrganizationId};
 use sqlx::{postgres::types::PgInterval, query, query_as};
 use uuid::Uuid;
 
-use super::{Claimed, ENDED_AT_ONCE, LEASE, claim::take, end_pending};
+use super::{Claimed, ENDED_AT_ONCE, LEASE, WORKFLOW_GRACE, claim::take, end_pending};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -18,17 +18,15 @@ use crate::{
 const AT_ONCE: u32 = 32;
 /// And where the last one failed: a hung endpoint holds few of our places.
 const AT_ONCE_FAILING: u32 = 4;
-/// And those that the queue does not make.
-const AT_ONCE_BESIDE: u32 = 8;
+/// Attempts at the endpoints of one organization at once: many that hang hold a part of our places.
+const AT_ONCE_ORGANIZATION: u32 = 128;
 /// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
 const SHARE: u32 = 16;
+/// Endpoints served by one claim, the longest waiting first: the next claim has the others.
+const SERVED: usize = 256;
 /// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
-/// up for so much.
+/// up for so much. Seconds.
 const LATE: f64 = 0.05;
-
-/// Attempts at the endpoints of one organization at once, by one process: many that hang hold a part of
-/// our places.
-const AT_ONCE_ORGANIZATION: u32 = 128;
 /// Where the probe of a circuit cannot be made now, it is looked for again this much later. Seconds.
 const PROBE_AGAIN: f64 = 1.0;
 /// Events that wait for an earlier one put off by one look; others are met by the next.
@@ -44,23 +42,16 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Whether an endpoint with so many attempts under way gets further ones from the queue only: a step
-    /// of a call, or a workflow, must not wait beside many others for one that is slow.
-    pub const fn is_full(under_way: u32) -> bool {
-        under_way >= AT_ONCE_BESIDE
-    }
-
     const fn most(is_failing: bool) -> u32 {
         if is_failing { AT_ONCE_FAILING } else { AT_ONCE }
     }
 
-    fn share(&self, organization: Uuid, endpoint: Uuid, is_failing: bool) -> u32 {
-        let of_it = (OrganizationId(organization), EndpointId(endpoint));
-        let under_way = self.under_way.get(&of_it).copied().unwrap_or(0);
-        Self::most(is_failing).saturating_sub(under_way).min(SHARE)
+    fn at(&self, organization: Uuid, endpoint: Uuid) -> u32 {
+        let at = (OrganizationId(organization), EndpointId(endpoint));
+        self.under_way.get(&at).copied().unwrap_or(0)
     }
 
-    fn of_organization(&self, organization: Uuid) -> u32 {
+    fn left_to(&self, organization: Uuid) -> u32 {
         let of_it = self.under_way.iter().filter(|((of, _), _)| of.0 == organization);
         AT_ONCE_ORGANIZATION.saturating_sub(of_it.map(|(_, count)| count).sum())
     }
@@ -81,6 +72,8 @@ pub struct Due {
 struct Share {
     organization: Uuid,
     endpoint: Uuid,
+    /// Attempts under way: who has fewer is served first.
+    under_way: u32,
     room: u32,
     is_ordered: bool,
     is_probed: bool,
@@ -103,7 +96,7 @@ pub async fn claim_due(
     }
     let picked = pick(&mut tx, &shares, capacity).await?;
     let ids: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
-    due.is_full |= put_off(&mut tx, &shares, &ids).await?;
+    due.is_full |= put_off(&mut tx, &shares, &picked).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
     due.claimed = take(&mut tx, sealer, &ids).await?;
     probe(&mut tx, &shares, &picked).await?;
@@ -127,30 +120,35 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
          select w.id, w.organization_id, w.circuit <> 'closed' as "is_probed!", w.rate_limit,
              w.retry_count, w.ordering = 'call' as "is_ordered!",
              w.enabled and w.deleted_at is null as "is_live!",
-             coalesce(w.paced_until > now(), false) as "is_paced!"
+             coalesce(w.paced_until > now(), false) as "is_paced!", due.since
          from waiting
          join webhooks w on w.id = waiting.webhook_id
          -- By its limit it is asked endpoint by endpoint, and never by reading the whole queue.
          cross join lateral (
-             select 1 from webhook_deliveries d
+             select d.next_attempt_at as since from webhook_deliveries d
              where d.webhook_id = waiting.webhook_id and d.state = 'pending'
-               and d.owner = 'queue' and d.next_attempt_at <= now() limit 1
+               and d.owner = 'queue' and d.next_attempt_at <= now()
+             order by d.next_attempt_at limit 1
          ) due
-         where w.circuit = 'closed' or w.circuit_probe_at <= now()"#,
+         where w.circuit = 'closed' or w.circuit_probe_at <= now()
+         order by due.since"#,
     )
     .fetch_all(&mut **tx)
     .await
     .during("deliveries.shares")?;
     let (mut shares, mut over) = (Vec::new(), Vec::new());
     for row in rows {
+        let under_way = capacity.at(row.organization_id, row.id);
         let paced = row.rate_limit.is_some() && row.is_paced;
-        match capacity.share(row.organization_id, row.id, row.retry_count > 0) {
+        let room = Capacity::most(row.retry_count > 0).saturating_sub(under_way).min(SHARE);
+        match room.min(capacity.left_to(row.organization_id)) {
             _ if !row.is_live => over.push(row.id),
             0 => due.is_full = true,
             _ if paced => due.is_paced = true,
             room => shares.push(Share {
                 organization: row.organization_id,
                 endpoint: row.id,
+                under_way,
                 room: if row.is_probed { 1 } else { room },
                 is_ordered: row.is_ordered,
                 is_probed: row.is_probed,
@@ -158,6 +156,10 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
             }),
         }
     }
+    shares.truncate(SERVED);
+    // What is locked beyond the claim is locked for nothing.
+    let fair = capacity.room.saturating_mul(2) / u32::try_from(shares.len()).unwrap_or(1).max(1);
+    shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
     // Left by an endpoint that is disabled; an event may have been written meanwhile.
     if !over.is_empty() {
         end_pending(tx, &over, ENDED_AT_ONCE).await?;
@@ -253,7 +255,7 @@ struct Picked {
     endpoint: Uuid,
 }
 
-/// The first of each endpoint before the second of any. Within a call of an ordered endpoint, only what
+/// Who has the fewest under way first, so that a slow endpoint keeps no place from another. Within a call of an ordered endpoint, only what
 /// no earlier event still waits before.
 async fn pick(
     tx: &mut Tx,
@@ -263,18 +265,22 @@ async fn pick(
     let of = |field: fn(&Share) -> Uuid| shares.iter().map(field).collect::<Vec<Uuid>>();
     let rooms: Vec<i64> = shares.iter().map(|share| i64::from(share.room)).collect();
     let ordered: Vec<bool> = shares.iter().map(|share| share.is_ordered).collect();
-    let of_organizations: Vec<i64> =
-        shares.iter().map(|s| i64::from(capacity.of_organization(s.organization))).collect();
+    let under_way: Vec<i64> = shares.iter().map(|share| i64::from(share.under_way)).collect();
+    let left: Vec<i64> =
+        shares.iter().map(|share| i64::from(capacity.left_to(share.organization))).collect();
     query_as!(
         Picked,
         r#"select id as "delivery!", webhook_id as "endpoint!" from (
              select *, row_number() over (
                  partition by organization_id order by turn, next_attempt_at) as of_organization
              from (
-                 select d.*, share.organization_id, share.organization_room, row_number() over (
-                     partition by d.webhook_id order by d.next_attempt_at, d.id) as turn
-                 from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bool[], $5::bigint[])
-                     as share (webhook_id, organization_id, room, is_ordered, organization_room)
+                 select d.*, share.organization_id, share.of_organization_left,
+                     share.under_way + row_number() over (
+                         partition by d.webhook_id order by d.next_attempt_at, d.id) as turn
+                 from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bool[], $5::bigint[],
+                         $6::bigint[])
+                     as share (webhook_id, organization_id, room, is_ordered, under_way,
+                         of_organization_left)
                  cross join lateral (
                      select q.id, q.webhook_id, q.next_attempt_at from webhook_deliveries q
                      where q.webhook_id = share.webhook_id and q.state = 'pending'
@@ -288,13 +294,14 @@ async fn pick(
                  ) d
              ) by_endpoint
          ) by_organization
-         where of_organization <= organization_room
-         order by turn, next_attempt_at limit $6"#,
+         where of_organization <= of_organization_left
+         order by turn, next_attempt_at limit $7"#,
         &of(|share| share.endpoint),
         &of(|share| share.organization),
         &rooms,
         &ordered,
-        &of_organizations,
+        &under_way,
+        &left,
         i64::from(capacity.room),
     )
     .fetch_all(&mut **tx)
@@ -302,36 +309,43 @@ async fn pick(
     .during("deliveries.pick")
 }
 
-/// Events of ordered endpoints that wait for an earlier one of their call are looked at again when they
-/// have waited a quarter longer; those whose earlier one is under way just now, when that has ended.
-/// Whether there are such.
-async fn put_off(tx: &mut Tx, shares: &[Share], picked: &[Uuid]) -> Result<bool, StoreError> {
+/// Events of ordered endpoints that wait for an earlier one of their call are put off until that one's
+/// next attempt, but for those whose earlier one is under way, or due. Whether there are such.
+async fn put_off(tx: &mut Tx, shares: &[Share], picked: &[Picked]) -> Result<bool, StoreError> {
     let ordered: Vec<Uuid> =
         shares.iter().filter(|share| share.is_ordered).map(|share| share.endpoint).collect();
     if ordered.is_empty() {
         return Ok(false);
     }
+    let picked: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
     let row = query!(
         r#"with blocked as (
-             select q.id, q.created_at, (
-                 select bool_or(e.attempting_since is not null or e.id = any($2))
+             select q.id, first.attempting_since is not null or first.id = any($2)
+                     or first.owner = 'queue' and first.next_attempt_at <= now() as is_short,
+                 case when first.owner = 'workflow' then first.next_attempt_at - $4::interval
+                     else first.next_attempt_at end as free_at
+             from webhook_deliveries q
+             cross join lateral (
+                 select e.id, e.owner, e.attempting_since, e.next_attempt_at
                  from webhook_deliveries e
                  where e.call_id = q.call_id and e.webhook_id = q.webhook_id
-                   and e.state = 'pending' and e.event_id < q.event_id) as is_short
-             from webhook_deliveries q
+                   and e.state = 'pending' and e.event_id < q.event_id
+                 order by e.event_id limit 1
+             ) first
              where q.webhook_id = any($1) and q.state = 'pending' and q.owner = 'queue'
-               and q.next_attempt_at <= now() and q.call_id is not null and q.id <> all($2)
-             limit $3 for update skip locked
+               and q.next_attempt_at <= now() and q.call_id is not null
+             limit $3
          ), put_off as (
-             update webhook_deliveries q set next_attempt_at = now() + least(
-                 greatest((now() - blocked.created_at) / 4, interval '50 milliseconds'),
-                 interval '30 seconds')
+             update webhook_deliveries q set next_attempt_at = least(
+                 greatest(blocked.free_at, now() + interval '250 milliseconds'),
+                 now() + interval '5 minutes')
              from blocked where q.id = blocked.id and not blocked.is_short
          )
          select coalesce(bool_or(is_short), false) as "is_short!" from blocked"#,
         &ordered,
-        picked,
+        &picked,
         PUT_OFF,
+        PgInterval::try_from(WORKFLOW_GRACE).unwrap_or_default(),
     )
     .fetch_one(&mut **tx)
     .await

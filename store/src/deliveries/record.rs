@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use futures::{StreamExt, stream};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::settle::{Attempted, Next, settle};
 use crate::{Database, StoreError};
@@ -13,6 +17,10 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 200;
 /// Nobody outside waits for a commit, so each gathers what ends within a moment.
 const GATHER: Duration = Duration::from_millis(5);
+/// Within the rest of a claim.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Written one by one, so many at once.
+const ALONE: usize = 8;
 
 type Job = (Attempted, oneshot::Sender<Result<Next, NotRecorded>>);
 
@@ -57,18 +65,20 @@ async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
             waiting.push(job);
         }
         let (attempts, replies): (Vec<_>, Vec<_>) = group(&mut waiting).into_iter().unzip();
-        match settle(&db, &attempts).await {
+        match written(&db, &attempts).await {
             Ok(next) => replies.into_iter().zip(next).for_each(|(reply, next)| {
                 drop(reply.send(Ok(next)));
             }),
             // One that Postgres never takes must not take the others with it.
-            Err(_) if attempts.len() > 1 => {
-                for (attempt, reply) in attempts.into_iter().zip(replies) {
-                    drop(reply.send(alone(&db, attempt).await));
-                }
+            Err(NotWritten::Refused(_)) if attempts.len() > 1 => {
+                let each = attempts.into_iter().zip(replies).map(|(attempt, reply)| {
+                    let db = &db;
+                    async move { drop(reply.send(alone(db, attempt).await)) }
+                });
+                stream::iter(each).buffer_unordered(ALONE).collect::<()>().await;
             }
             Err(error) => replies.into_iter().for_each(|reply| {
-                drop(reply.send(Err(NotRecorded(error.operation_failed()))));
+                drop(reply.send(Err(error.not_recorded())));
             }),
         }
     }
@@ -84,9 +94,30 @@ fn group(waiting: &mut Vec<Job>) -> Vec<Job> {
 }
 
 async fn alone(db: &Database, attempt: Attempted) -> Result<Next, NotRecorded> {
-    let settled: Result<Vec<Next>, StoreError> = settle(db, &[attempt]).await;
-    match settled {
+    match written(db, &[attempt]).await {
         Ok(next) => Ok(next.first().copied().unwrap_or(Next::Lost)),
-        Err(error) => Err(NotRecorded(error.operation_failed())),
+        Err(error) => Err(error.not_recorded()),
+    }
+}
+
+enum NotWritten {
+    Refused(StoreError),
+    NoAnswer,
+}
+
+impl NotWritten {
+    fn not_recorded(&self) -> NotRecorded {
+        match self {
+            Self::Refused(error) => NotRecorded(error.operation_failed()),
+            Self::NoAnswer => NotRecorded("Postgres did not answer in time".to_owned()),
+        }
+    }
+}
+
+/// A connection may hang when Postgres fails over; what came after must not wait for it.
+async fn written(db: &Database, attempts: &[Attempted]) -> Result<Vec<Next>, NotWritten> {
+    match timeout(WRITE_TIMEOUT, settle(db, attempts)).await {
+        Ok(settled) => settled.map_err(NotWritten::Refused),
+        Err(_) => Err(NotWritten::NoAnswer),
     }
 }

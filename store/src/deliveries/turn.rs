@@ -3,7 +3,7 @@
 use contract::{delivery::AttemptDelivery, ids::EndpointId};
 use sqlx::query;
 
-use super::{Claimed, claim::take};
+use super::{Busy, Claimed, claim::take, disable};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -33,7 +33,7 @@ pub async fn claim_turn(
     db: &Database,
     sealer: &Sealer,
     asked: AttemptDelivery,
-    busy: &[EndpointId],
+    busy: &Busy,
 ) -> Result<Turn, StoreError> {
     const OPERATION: &str = "deliveries.claim_turn";
     let mut tx = db.tenant(asked.organization_id).await?;
@@ -46,7 +46,7 @@ async fn turn(
     tx: &mut Tx,
     sealer: &Sealer,
     asked: AttemptDelivery,
-    busy: &[EndpointId],
+    busy: &Busy,
 ) -> Result<Turn, StoreError> {
     let row = query!(
         r#"select d.state, d.owner, d.webhook_id, w.enabled and w.deleted_at is null as "is_live!",
@@ -63,14 +63,16 @@ async fn turn(
     .await
     .during("deliveries.turn")?;
     let Some(row) = row else { return Ok(Turn::Over) };
-    let is_busy = busy.contains(&EndpointId(row.webhook_id));
+    let is_busy = busy.holds(EndpointId(row.webhook_id));
     match (row.state.as_str(), row.owner.as_str()) {
         ("delivered", _) => Ok(Turn::Delivered),
         ("disabled", _) => Ok(Turn::Disabled),
-        ("pending", _) if !row.is_live => leave(tx, asked, false).await.map(|()| Turn::Disabled),
+        ("pending", _) if !row.is_live => {
+            disable(tx, &[asked.delivery_id.0]).await.map(|()| Turn::Disabled)
+        }
         ("pending", "queue") => Ok(Turn::Released),
         ("pending", _) if row.is_held || is_busy => {
-            leave(tx, asked, true).await.map(|()| Turn::Released)
+            release(tx, asked).await.map(|()| Turn::Released)
         }
         ("pending", _) => {
             let claimed = take(tx, sealer, &[asked.delivery_id.0]).await?.pop();
@@ -80,18 +82,14 @@ async fn turn(
     }
 }
 
-/// To the queue where it goes on, else to its end.
-async fn leave(tx: &mut Tx, asked: AttemptDelivery, goes_on: bool) -> Result<(), StoreError> {
+/// To the queue. An attempt that was interrupted stays one, for the next claim to tell.
+async fn release(tx: &mut Tx, asked: AttemptDelivery) -> Result<(), StoreError> {
     query!(
-        // An attempt that was interrupted stays one, for the next claim to tell.
-        "update webhook_deliveries set owner = 'queue', next_attempt_at = now(), state = case when $2 then 'pending'
-                 else 'disabled' end, settled_at = case when $2 then null else now() end
-         where id = $1",
+        "update webhook_deliveries set owner = 'queue', next_attempt_at = now() where id = $1",
         asked.delivery_id.0,
-        goes_on,
     )
     .execute(&mut **tx)
     .await
     .map(drop)
-    .during("deliveries.leave")
+    .during("deliveries.release")
 }

@@ -75,7 +75,7 @@ async fn missed(
         r#"select count(*) as "count!" from events e
          left join webhook_deliveries d on d.event_id = e.id and d.webhook_id = $2
          where e.organization_id = $1 and e.id >= $3 and e.id < $4 and e.type = any($5)
-           and not e.is_test and d.id is null
+           and not e.is_test and (d.id is null or d.state = 'disabled')
            and ($6::uuid is null or $6 = (
                select c.assistant_id from calls c where c.id = e.call_id limit 1))"#,
         organization.0,

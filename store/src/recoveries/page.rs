@@ -1,5 +1,7 @@
 //! One page of a recovery: its next deliveries go to the queue.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use contract::{
     events::thin,
@@ -7,7 +9,7 @@ use contract::{
     recovery::{PageRecovered, RecoverWebhooks},
 };
 use serde_json::Value;
-use sqlx::query;
+use sqlx::{postgres::types::PgInterval, query, query_as};
 use uuid::Uuid;
 
 use super::{first_id, types};
@@ -22,6 +24,8 @@ use crate::{
 const MOST: i32 = 500;
 /// Events looked at for what an endpoint missed, in one page.
 const LOOKED_AT: i64 = 20_000;
+/// No transaction of ours takes longer: aggregation's statements may take ten minutes.
+const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60);
 /// Transactions that began before the recovery are looked for again after this. Milliseconds.
 const UNSETTLED: u64 = 200;
 /// A page that found nothing is followed at once. Milliseconds; a timer needs some.
@@ -50,12 +54,12 @@ pub async fn page(db: &Database, asked: RecoverWebhooks) -> Result<PageRecovered
         r#"select r.webhook_id, r.kind = 'missing' as "is_missing!", r.events_from, r.events_to,
              r.events, r.rate, r.state, r.after_event, w.events as subscribed, w.thin,
              w.assistant_id, w.enabled and w.deleted_at is null as "is_live!",
-             -- No transaction of ours is a minute old.
              coalesce(r.txid >= pg_snapshot_xmin(pg_current_snapshot()), false)
-                 and r.created_at > now() - interval '1 minute' as "is_unsettled!"
+                 and r.created_at > now() - $2::interval as "is_unsettled!"
          from webhook_recoveries r join webhooks w on w.id = r.webhook_id
          where r.id = $1 for update of r"#,
         asked.recovery_id.0,
+        PgInterval::try_from(LONGEST_TRANSACTION).unwrap_or_default(),
     )
     .fetch_optional(&mut *tx)
     .await
@@ -104,14 +108,25 @@ struct Done {
     is_last: bool,
 }
 
-/// Makes deliveries that were never made, with the bytes that any other endpoint got.
+/// An event that the endpoint missed.
+struct Missed {
+    event: Uuid,
+    payload: Value,
+    /// Its delivery, which ended with the endpoint.
+    ended: Option<Uuid>,
+}
+
+/// Makes deliveries that were never made, with the bytes that any other endpoint got, and begins those
+/// anew that ended because the endpoint was disabled.
 async fn missed(tx: &mut Tx, place: &Place) -> Result<Done, StoreError> {
     let end = end_of_page(tx, place).await?;
     let found = find_missed(tx, place, end.unwrap_or(place.until)).await?;
     let begun = make(tx, place, &found).await?;
+    let ended: Vec<Uuid> = found.iter().filter_map(|missed| missed.ended).collect();
+    let again = begin_those(tx, place, &ended).await?;
     let is_full = found.len() >= usize::try_from(place.limit).unwrap_or(0);
-    let last = if is_full { found.last().map(|(event, _)| *event) } else { end };
-    Ok(Done { begun, last, is_last: !is_full && end.is_none() })
+    let last = if is_full { found.last().map(|missed| missed.event) } else { end };
+    Ok(Done { begun: begun + again, last, is_last: !is_full && end.is_none() })
 }
 
 /// The event that a page ends with, so that one of an organization with millions of them ends at all.
@@ -130,19 +145,16 @@ async fn end_of_page(tx: &mut Tx, place: &Place) -> Result<Option<Uuid>, StoreEr
     Ok(row.map(|row| row.id))
 }
 
-async fn find_missed(
-    tx: &mut Tx,
-    place: &Place,
-    end: Uuid,
-) -> Result<Vec<(Uuid, Value)>, StoreError> {
-    let rows = query!(
-        "select e.id, e.payload from events e
+async fn find_missed(tx: &mut Tx, place: &Place, end: Uuid) -> Result<Vec<Missed>, StoreError> {
+    query_as!(
+        Missed,
+        r#"select e.id as event, e.payload, d.id as "ended?" from events e
          left join webhook_deliveries d on d.event_id = e.id and d.webhook_id = $2
          where e.organization_id = $1 and e.id > $3 and e.id <= $4 and e.type = any($5)
-           and not e.is_test and d.id is null
+           and not e.is_test and (d.id is null or d.state = 'disabled')
            and ($6::uuid is null or $6 = (
                select c.assistant_id from calls c where c.id = e.call_id limit 1))
-         order by e.id limit $7",
+         order by e.id limit $7"#,
         place.organization.0,
         place.endpoint,
         place.after,
@@ -153,16 +165,16 @@ async fn find_missed(
     )
     .fetch_all(&mut **tx)
     .await
-    .during("recoveries.find_missed")?;
-    Ok(rows.into_iter().map(|row| (row.id, row.payload)).collect())
+    .during("recoveries.find_missed")
 }
 
-async fn make(tx: &mut Tx, place: &Place, found: &[(Uuid, Value)]) -> Result<u32, StoreError> {
-    let events: Vec<Uuid> = found.iter().map(|(event, _)| *event).collect();
-    let body = |payload: &Value| {
+async fn make(tx: &mut Tx, place: &Place, found: &[Missed]) -> Result<u32, StoreError> {
+    let new = || found.iter().filter(|missed| missed.ended.is_none());
+    let events: Vec<Uuid> = new().map(|missed| missed.event).collect();
+    let body = |Missed { payload, .. }: &Missed| {
         if place.is_thin { thin(payload).to_string() } else { payload.to_string() }
     };
-    let bodies: Vec<String> = found.iter().map(|(_, payload)| body(payload)).collect();
+    let bodies: Vec<String> = new().map(body).collect();
     let made = query!(
         "with made as (
              insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id,
@@ -193,7 +205,7 @@ async fn given_up(tx: &mut Tx, place: &Place) -> Result<Done, StoreError> {
         "select d.id, d.event_id from webhook_deliveries d join events e on e.id = d.event_id
          where d.webhook_id = $1 and d.state in ('failed', 'disabled')
            and d.event_id > $2 and d.event_id < $3 and d.event = any($4) and not e.is_test
-         order by d.event_id limit $5 for update of d",
+         order by d.event_id limit $5",
         place.endpoint,
         place.after,
         place.until,
@@ -204,22 +216,36 @@ async fn given_up(tx: &mut Tx, place: &Place) -> Result<Done, StoreError> {
     .await
     .during("recoveries.given_up")?;
     let deliveries: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    begin_anew(tx, &deliveries, Utc::now()).await?;
+    Ok(Done {
+        begun: begin_those(tx, place, &deliveries).await?,
+        last: rows.last().map(|row| row.event_id),
+        is_last: rows.len() < usize::try_from(place.limit).unwrap_or(0),
+    })
+}
+
+/// Begins those of the deliveries anew that have ended. Locked by id, as everywhere.
+async fn begin_those(tx: &mut Tx, place: &Place, all: &[Uuid]) -> Result<u32, StoreError> {
+    let rows = query!(
+        "select id from webhook_deliveries where id = any($1) and state in ('failed', 'disabled')
+         order by id for update",
+        all,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("recoveries.ended")?;
+    let ended: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
+    begin_anew(tx, &ended, Utc::now()).await?;
     query!(
         "insert into webhook_recovery_items (recovery_id, event_id, organization_id, delivery_id)
          select $1, event_id, organization_id, id from webhook_deliveries where id = any($2)
          on conflict do nothing",
         place.recovery,
-        &deliveries,
+        &ended,
     )
     .execute(&mut **tx)
     .await
     .during("recoveries.begun")?;
-    Ok(Done {
-        begun: u32::try_from(rows.len()).unwrap_or(0),
-        last: rows.last().map(|row| row.event_id),
-        is_last: rows.len() < usize::try_from(place.limit).unwrap_or(0),
-    })
+    Ok(u32::try_from(ended.len()).unwrap_or(0))
 }
 
 async fn set(

@@ -130,9 +130,14 @@ async fn many_endpoints_of_an_organization_that_hang_leave_room_for_others() {
     let under_way = || names.iter().map(|name| world.reached(name).len()).sum::<usize>();
     until("its share is under way", PATIENCE, || async { (under_way() >= 128).then_some(()) })
         .await;
+    let own = world.open_endpoint("own", "").await;
     world.enqueue(quick, None, 300).await;
+    world.enqueue(own, None, 300).await;
     world.done_with(quick).await;
     assert_eq!(world.states(quick).await, [("delivered".to_owned(), 300)]);
+    // And of the organization's own: whoever has the fewest attempts under way is the next.
+    world.done_with(own).await;
+    assert_eq!(world.states(own).await, [("delivered".to_owned(), 300)]);
     // What hangs for ten seconds makes room for as much again.
     assert!(under_way() <= 3 * 128, "{} attempts at endpoints that hang", under_way());
 }

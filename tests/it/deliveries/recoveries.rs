@@ -107,12 +107,18 @@ async fn an_endpoint_disabled_in_mid_retry_gets_nothing_and_later_what_failed() 
         .await;
     world.change_endpoint(endpoint, json!({ "enabled": false })).await;
     assert_eq!(world.states(endpoint).await, [("disabled".to_owned(), 3)]);
+    for event in &failed {
+        let expected =
+            [(0, Some("disabled".to_owned()), None), (1, Some("status".to_owned()), Some(500))];
+        assert_eq!(world.logged(endpoint, *event).await, expected);
+    }
+    let missed = world.told_of_calls(1).await;
     world.change_endpoint(endpoint, json!({ "enabled": true })).await;
 
     // One a second, paused after the first.
-    let asked = json!({ "since": since(began), "rate": 1 });
+    let asked = json!({ "kind": "missing", "since": since(began), "rate": 1 });
     let (status, begun) = world.ask(endpoint, "recover", &asked).await;
-    assert_eq!((status, &begun["total"]), (202, &json!(3)), "{begun}");
+    assert_eq!((status, &begun["total"]), (202, &json!(4)), "{begun}");
     let id = begun["id"].as_str().unwrap();
     let (status, busy) = world.ask(endpoint, "recover", &asked).await;
     assert_eq!(status, 409, "{busy}");
@@ -129,14 +135,34 @@ async fn an_endpoint_disabled_in_mid_retry_gets_nothing_and_later_what_failed() 
     let (status, resumed) = change("resume").await;
     assert_eq!((status, &resumed["state"]), (200, &json!("running")), "{resumed}");
     let done = world.recovery_is(endpoint, id, "completed").await;
-    assert_eq!(done["begun"], 3);
+    assert_eq!(done["begun"], 4);
     world.done_with(endpoint).await;
     let mut delivered = world.delivered_to("mid");
     delivered.sort_unstable();
-    assert_eq!(delivered, failed, "each once");
+    assert_eq!(delivered, [failed, missed].concat(), "each once");
     let (status, ended) = change("abort").await;
     assert_eq!(status, 409, "{ended}");
     assert_eq!(change("dance").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_no_miss_and_delivered_as_what_failed() {
+    let world = World::start().await;
+    let began = Utc::now() - TimeDelta::seconds(5);
+    let endpoint = world.open_endpoint("given-up", "events = '{call.*}', schedule = '{1}'").await;
+    let broken = json!({ "answers": [{ "status": 500, "times": 2 }] });
+    world.fakes.script(Provider::Hooks, Some("given-up"), script(broken));
+    let failed = world.told_of_calls(1).await;
+    world.done_with(endpoint).await;
+    assert_eq!(world.states(endpoint).await, [("failed".to_owned(), 1)]);
+    for (kind, total) in [("missing", 0), ("failed", 1)] {
+        let asked = json!({ "kind": kind, "since": since(began) });
+        let (status, begun) = world.ask(endpoint, "recover", &asked).await;
+        assert_eq!((status, &begun["total"]), (202, &json!(total)), "{begun}");
+        world.recovery_is(endpoint, begun["id"].as_str().unwrap(), "completed").await;
+        world.done_with(endpoint).await;
+    }
+    assert_eq!(world.delivered_to("given-up"), failed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
