@@ -10,7 +10,7 @@ use store::{
 };
 use tokio::time::Instant;
 
-use crate::harness::{World, wait::until};
+use crate::harness::{Options, World, wait::until, world::free_address};
 
 /// So many in a row, each of which is written when the one before has arrived.
 const EVENTS: i64 = 12;
@@ -45,4 +45,30 @@ async fn an_event_about_an_organization_waits_for_no_sweep() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_the_oldest_that_has_not_arrived_is_a_metric_whatever_holds_it() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let far = "circuit = 'open', circuit_probe_at = now() + interval '1 day'";
+    let endpoint = world.open_endpoint("held", far).await;
+    world.enqueue(endpoint, None, 1).await;
+    let old = "update webhook_deliveries set created_at = now() - interval '2 hours'";
+    world.db.batch_execute(old).await.unwrap();
+    let listen = free_address().to_string();
+    world.start_worker(&[("POSTCALL_WORKER_LISTEN", listen.clone())]).await;
+    let age = || async {
+        let metrics = world.http.get(format!("http://{listen}/metrics")).send().await.ok()?;
+        let metrics = metrics.text().await.ok()?;
+        let name = "postcall_webhook_oldest_undelivered_seconds ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line?.parse::<f64>().ok()
+    };
+    let is = |what: &'static str, right: fn(f64) -> bool| {
+        until(what, PATIENCE, || async { age().await.filter(|age| right(*age)).map(drop) })
+    };
+    is("it is two hours old", |age| (7200.0..9000.0).contains(&age)).await;
+    world.set_endpoint(endpoint, "circuit_probe_at = now()").await;
+    world.done_with(endpoint).await;
+    is("nothing waits", |age| age == 0.0).await;
 }

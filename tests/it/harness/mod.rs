@@ -11,7 +11,7 @@ pub(crate) mod rows;
 mod shared;
 pub(crate) mod signed;
 pub(crate) mod wait;
-mod world;
+pub(crate) mod world;
 
 pub(crate) use shared::{folder, places, servers_are_installed};
 pub(crate) use world::{Options, World};

@@ -289,7 +289,8 @@ async fn spawn(
     OwnProcess::start(&command, &places()).await.expect("the process starts")
 }
 
-fn free_address() -> SocketAddr {
+/// An address that nobody listens at.
+pub(crate) fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address")
 }
