@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,12 +13,16 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
-use store::keys::{self, ApiKey};
+use store::{
+    audit::{Actor, Changer},
+    keys::{self, ApiKey},
+};
 
 use super::{
     ApiState,
     problem::{Kind, Problem},
 };
+use crate::http_server::PeerAddress;
 
 /// How long a key that was found is believed. A key that is disabled works for this much longer.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -29,6 +34,12 @@ const MOST_KEYS: usize = 10_000;
 pub enum Scope {
     /// Calls, their transcripts, recordings and results.
     ReadCalls,
+    /// Assistants.
+    ReadAssistants,
+    /// Assistants made, changed and deleted.
+    WriteAssistants,
+    /// Who changed what.
+    ReadAuditLog,
     /// What is billed, was billed and will be.
     ReadBilling,
     /// Which credentials there are for providers.
@@ -41,6 +52,20 @@ pub enum Scope {
     ReadInbox,
     /// Stored events read again, or never.
     WriteInbox,
+    /// Who belongs to the organization.
+    ReadMembers,
+    /// Members added, changed and removed, and their names.
+    WriteMembers,
+    /// The organization and its settings.
+    ReadOrganization,
+    /// Name, time zone and settings of the organization.
+    WriteOrganization,
+    /// Phone numbers.
+    ReadPhoneNumbers,
+    /// Phone numbers made, changed and deleted.
+    WritePhoneNumbers,
+    /// What assistants can be made from.
+    ReadTemplates,
     /// Minutes used.
     ReadUsage,
     /// Endpoints and attempts at them.
@@ -54,12 +79,22 @@ impl Scope {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadCalls => "calls:read",
+            Self::ReadAssistants => "assistants:read",
+            Self::WriteAssistants => "assistants:write",
+            Self::ReadAuditLog => "audit-log:read",
             Self::ReadBilling => "billing:read",
             Self::ReadCredentials => "credentials:read",
             Self::WriteCredentials => "credentials:write",
             Self::ReadEvents => "events:read",
             Self::ReadInbox => "inbox:read",
             Self::WriteInbox => "inbox:write",
+            Self::ReadMembers => "members:read",
+            Self::WriteMembers => "members:write",
+            Self::ReadOrganization => "organization:read",
+            Self::WriteOrganization => "organization:write",
+            Self::ReadPhoneNumbers => "phone-numbers:read",
+            Self::WritePhoneNumbers => "phone-numbers:write",
+            Self::ReadTemplates => "templates:read",
             Self::ReadUsage => "usage:read",
             Self::ReadWebhooks => "webhooks:read",
             Self::WriteWebhooks => "webhooks:write",
@@ -72,6 +107,8 @@ impl Scope {
 pub struct Caller {
     organization: OrganizationId,
     key: Arc<ApiKey>,
+    /// The other end of the connection: in front of a proxy, the proxy.
+    address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -85,9 +122,14 @@ impl Caller {
         Err(Problem::with_detail(Kind::Forbidden, detail))
     }
 
-    /// Who asks, as the audit log names it.
-    pub fn actor(&self) -> String {
-        format!("api_key:{}", self.key.id)
+    /// Who asks, and from where, as the audit log names it.
+    pub fn actor(&self) -> Actor {
+        Actor::new(format!("api_key:{}", self.key.id), self.address)
+    }
+
+    /// The organization and who asks, for a change, where the key has the scope.
+    pub fn changer(&self, scope: Scope) -> Result<Changer, Problem> {
+        Ok(Changer { organization: self.may(scope)?, actor: self.actor() })
     }
 }
 
@@ -112,7 +154,8 @@ impl FromRequestParts<ApiState> for Caller {
         if !is_usable(&key, Utc::now()) {
             return Err(refused());
         }
-        Ok(Self { organization: key.organization_id, key })
+        let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+        Ok(Self { organization: key.organization_id, key, address })
     }
 }
 
@@ -203,6 +246,7 @@ mod tests {
         let caller = |scopes: &[&str]| Caller {
             organization: OrganizationId(Uuid::nil()),
             key: Arc::new(key(scopes)),
+            address: None,
         };
         assert!(caller(&[]).may(Scope::ReadUsage).is_ok());
         assert!(caller(&["usage:read"]).may(Scope::ReadUsage).is_ok());

@@ -4,6 +4,7 @@
 //! Deliberately absent: SQL, Temporal and providers' formats. A handler gets an organization only
 //! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
 
+pub(crate) mod audit_log;
 pub mod auth;
 pub mod billing;
 mod body;
@@ -13,6 +14,7 @@ mod csv;
 mod cursor;
 pub(crate) mod days;
 mod docs;
+mod etag;
 pub mod event_types;
 pub mod events;
 pub mod extract;
@@ -33,6 +35,7 @@ pub mod timestamp;
 pub mod transcripts;
 pub mod usage;
 pub mod webhooks;
+mod wrong;
 
 use std::any::Any;
 
@@ -136,6 +139,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(events::router())
         .merge(event_types::router())
         .merge(inbox::router())
+        .merge(audit_log::router())
         .merge(health::router())
 }
 

@@ -92,12 +92,16 @@ impl Problem {
         Self::field("path", name, detail.into())
     }
 
-    /// Wrong fields of a body, each with what is wrong with it. The detail names them, too.
+    /// Wrong fields of a body, each with what is wrong with it; one within another as `outer/inner`. The
+    /// detail names them, too.
     pub fn body(fields: Vec<(&'static str, String)>) -> Self {
         let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
         let verb = if names.len() == 1 { "is" } else { "are" };
         let detail = format!("{} {verb} not valid.", names.join(", "));
-        let errors = fields.into_iter().map(|(name, detail)| error("body", name, detail)).collect();
+        let pointer = |name| format!("#/body/{name}");
+        let errors =
+            fields.into_iter().map(|(name, detail)| FieldError { pointer: pointer(name), detail });
+        let errors = errors.collect();
         Self { kind: Kind::InvalidRequest, detail: Some(detail.into()), errors }
     }
 
@@ -202,10 +206,11 @@ mod tests {
 
     #[test]
     fn a_problem_names_every_wrong_field() {
-        let fields = vec![("url", "must be a URL".to_owned()), ("events", "are needed".to_owned())];
+        let fields =
+            vec![("url", "must be a URL".to_owned()), ("settings/events", "are needed".to_owned())];
         let body: Value = serde_json::from_slice(&Problem::body(fields).to_json(None)).unwrap();
-        assert_eq!(body["detail"], "url, events are not valid.");
-        assert_eq!(body["errors"][1]["pointer"], "#/body/events");
+        assert_eq!(body["detail"], "url, settings/events are not valid.");
+        assert_eq!(body["errors"][1]["pointer"], "#/body/settings/events");
         let one = Problem::body(vec![("url", "must be a URL".to_owned())]).to_json(None);
         assert!(String::from_utf8_lossy(&one).contains("url is not valid."));
     }

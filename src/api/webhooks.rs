@@ -32,6 +32,7 @@ use super::{
     auth::{Caller, Scope},
     body::{Body, MaybeBody},
     cursor,
+    etag::{etag, expected},
     extract::{Id, Parameters, limit},
     problem::{Kind, Problem},
 };
@@ -234,8 +235,7 @@ async fn rotate_secret(
 }
 
 fn changer(caller: &Caller) -> Result<Changer, Problem> {
-    let organization = caller.may(Scope::WriteWebhooks)?;
-    Ok(Changer { organization, actor: caller.actor() })
+    caller.changer(Scope::WriteWebhooks)
 }
 
 fn random_secret() -> Result<SecretString, Problem> {
@@ -259,24 +259,6 @@ fn told_once(endpoint: Endpoint, secret: &SecretString) -> Response {
     (headers, Json(WebhookWithSecret { secret, webhook: endpoint.into() })).into_response()
 }
 
-fn etag(version: i64) -> HeaderValue {
-    let text = format!("\"{version}\"");
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
-}
-
-/// The versions that `If-Match` names; none where any will do. A weak tag, or what is no tag of
-/// ours, matches nothing (RFC 9110, 13.1.1).
-fn expected(headers: &HeaderMap) -> Option<Vec<i64>> {
-    let mut given = headers.get_all(header::IF_MATCH).iter().peekable();
-    given.peek()?;
-    let tags: Vec<&str> = given
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(str::trim))
-        .collect();
-    let version = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    if tags.contains(&"*") { None } else { Some(tags.iter().filter_map(version).collect()) }
-}
-
 fn unknown() -> Problem {
     Problem::not_found("webhook endpoint")
 }
@@ -284,25 +266,4 @@ fn unknown() -> Problem {
 fn unknown_assistant() -> Problem {
     let detail = "is no assistant of the organization".to_owned();
     Problem::body(vec![("assistant_id", detail)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn if_match_names_versions_strongly_or_any() {
-        let expected = |value: &'static str| {
-            let value = HeaderValue::from_static(value);
-            expected(&HeaderMap::from_iter([(header::IF_MATCH, value)]))
-        };
-        assert_eq!(super::expected(&HeaderMap::new()), None);
-        assert_eq!(expected("*"), None);
-        assert_eq!(expected("\"7\""), Some(vec![7]));
-        assert_eq!(expected("\"7\", \"8\""), Some(vec![7, 8]));
-        for nothing in ["W/\"7\"", "7", "", "\"x\""] {
-            assert_eq!(expected(nothing), Some(vec![]), "{nothing}");
-        }
-        assert_eq!(etag(7), "\"7\"");
-    }
 }

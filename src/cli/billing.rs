@@ -5,12 +5,9 @@ mod stripe_events;
 
 use clap::{Args, Subcommand};
 use contract::ids::{OrganizationId, PeriodId};
-use store::{Role, billing, error::Problem};
+use store::{Role, audit::Actor, billing, error::Problem};
 
 use super::{Failed, Format, installation::Installation, output, target::TargetArgs};
-
-/// Who the audit log says it was.
-const ACTOR: &str = "command-line";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BillingCommand {
@@ -138,7 +135,7 @@ async fn events(args: &EventsArgs) -> Result<(), Failed> {
 /// Goes to the database: whether something is billed twice is the installation's to say.
 async fn report(args: &ReportArgs) -> Result<(), Failed> {
     let db = Installation::of(&args.target)?.database(Role::Worker)?;
-    match billing::report_again(&db, args.organization, args.period, ACTOR).await {
+    match billing::report_again(&db, args.organization, args.period, &Actor::command_line()).await {
         Ok(true) => {
             eprintln!(
                 "the next revision of the report is on its way; `billing events` tells of it"

@@ -1,5 +1,6 @@
 //! The command line: noun, then verb. Data goes to stdout, talk to stderr.
 
+mod audit;
 mod bench;
 mod billing;
 mod calls;
@@ -107,6 +108,9 @@ enum Command {
     /// Organizations.
     #[command(subcommand)]
     Org(org::OrgCommand),
+    /// Who changed what, from where.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Post an example webhook, signed, to a running installation.
     Trigger(trigger::TriggerArgs),
     /// Post events to a server on this machine, signed, as they happen.
@@ -196,6 +200,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Usage(command) => usage::run(command).await?,
         Command::Billing(command) => billing::run(command).await?,
         Command::Org(command) => org::run(command).await?,
+        Command::Audit(command) => audit::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
         Command::Listen(args) => listen::run(args).await?,
         Command::Bench(command) => bench::run(command).await?,

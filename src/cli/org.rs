@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{
     Role, StoreError,
+    audit::Actor,
     error::Problem,
     onboarding::{self, FirstKey, MOST_LISTED, NewOrganization, NotCreated},
 };
@@ -24,8 +25,6 @@ use super::{Failed, Format, installation::Installation, output, target::TargetAr
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
-/// Who the audit log says it was.
-const ACTOR: &str = "command-line";
 const COLUMNS: [&str; 5] = ["id", "slug", "name", "timezone", "plan"];
 
 #[derive(Debug, Subcommand)]
@@ -165,7 +164,9 @@ async fn wait_for_key(
     let db = installation.database(Role::Worker)?;
     let deadline = Instant::now() + LONGEST_WAIT;
     while Instant::now() < deadline {
-        let found = onboarding::reveal(&db, &installation.sealer, organization, ACTOR).await?;
+        let found =
+            onboarding::reveal(&db, &installation.sealer, organization, &Actor::command_line())
+                .await?;
         match found {
             FirstKey::Revealed(key) => return Ok(Some(key)),
             FirstKey::Gone => return Err(anyhow!("somebody else has asked for it meanwhile")),
@@ -179,7 +180,8 @@ async fn first_key(args: &FirstKeyArgs) -> Result<(), Failed> {
     let installation = Installation::of(&args.target)?;
     let db = installation.database(Role::Worker)?;
     let organization = args.organization;
-    let found = onboarding::reveal(&db, &installation.sealer, organization, ACTOR).await;
+    let found =
+        onboarding::reveal(&db, &installation.sealer, organization, &Actor::command_line()).await;
     match found.map_err(|error| not_onboarded(error, organization))? {
         FirstKey::Revealed(key) => {
             let shown = json!({ "api_key": key.expose_secret() });

@@ -174,7 +174,8 @@ pub(crate) struct Billed {
     pub(crate) occurred_at: DateTime<Utc>,
 }
 
-/// Writes the row as the fold tells it.
+/// Writes the row as the fold tells it. An assistant or number that was deleted is still whose call it
+/// was, unless another has taken its place.
 pub(crate) async fn upsert(
     tx: &mut Tx,
     identity: CallIdentity<'_>,
@@ -190,10 +191,11 @@ pub(crate) async fn upsert(
              occurred_at, duration_flag)
          values ($1, $2, $3, $4,
              (select id from assistants
-              where organization_id = $2 and provider = $3 and provider_assistant_id = $5),
+              where organization_id = $2 and provider = $3 and provider_assistant_id = $5
+              order by deleted_at desc nulls first limit 1),
              (select id from phone_numbers
               where organization_id = $2 and provider = $3 and provider_phone_number_id = $6
-              limit 1),
+              order by deleted_at desc nulls first limit 1),
              $7, $8, left($9, 64), left($10, 64), $11, $12, $13, $14, $15, $16, $17, $18, $19,
              $20, $21)
          on conflict (id, created_at) do update set

@@ -172,6 +172,42 @@ impl Database {
     }
 }
 
+/// The owner of the schema: what only whoever runs the installation may do.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pool: PgPool,
+}
+
+impl Owner {
+    /// One connection, made when first used.
+    pub(crate) fn connect(admin_url: &SecretString) -> Result<Self, StoreError> {
+        let options = connect_options(admin_url)?;
+        Ok(Self { pool: PgPoolOptions::new().max_connections(1).connect_lazy_with(options) })
+    }
+
+    /// Begins a transaction that sees what belongs to no organization.
+    pub(crate) async fn begin(&self, operation: &'static str) -> Result<Tx, StoreError> {
+        self.pool.begin().await.during(operation)
+    }
+
+    /// Begins a transaction inside an organization: an owner may be bound by row level security, too.
+    pub(crate) async fn inside(
+        &self,
+        organization: OrganizationId,
+        operation: &'static str,
+    ) -> Result<Tx, StoreError> {
+        let mut tx = self.begin(operation).await?;
+        sqlx::query!(
+            "select set_config('app.organization_id', $1, true)",
+            organization.to_string()
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .during(operation)?;
+        Ok(tx)
+    }
+}
+
 /// Ends a transaction, naming the operation in the error.
 pub(crate) async fn commit(tx: Tx, operation: &'static str) -> Result<(), StoreError> {
     tx.commit().await.during(operation)

@@ -13,7 +13,7 @@ mod rotate;
 mod test_event;
 mod update;
 
-pub use change::Changer;
+pub use crate::audit::Changer;
 pub use create::{Created, MAX_ENDPOINTS, NewEndpoint, create};
 pub use delete::delete;
 pub use endpoint::{DeliveryOrder, Endpoint, get, page};

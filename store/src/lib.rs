@@ -5,7 +5,7 @@
 //! binds and names the organization; with no organization named, no row shows.
 
 pub mod alerts;
-mod audit;
+pub mod audit;
 pub mod billing;
 pub mod calls;
 pub mod counters;
@@ -18,6 +18,7 @@ pub mod endpoints;
 pub mod error;
 pub mod events;
 pub mod finish;
+pub mod ids;
 pub mod inbox;
 pub mod intake;
 pub mod keys;

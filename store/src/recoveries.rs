@@ -19,7 +19,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Database, StoreError, audit,
+    Database, StoreError,
+    audit::{self, Actor},
     database::{Tx, commit},
     error::{During, Problem},
     starts::{self, StartKind},
@@ -133,7 +134,7 @@ pub async fn begin(
     db: &Database,
     organization: OrganizationId,
     asked: &Asked,
-    actor: &str,
+    actor: &Actor,
 ) -> Result<Result<(RecoveryId, u64), Refused>, StoreError> {
     const OPERATION: &str = "recoveries.begin";
     let mut tx = db.tenant(organization).await?;
@@ -170,7 +171,7 @@ pub async fn begin(
         Some(asked.events.as_slice()).filter(|events| !events.is_empty()),
         asked.rate,
         i64::try_from(total).unwrap_or(i64::MAX),
-        actor,
+        actor.name(),
     )
     .execute(&mut *tx)
     .await
@@ -198,7 +199,7 @@ pub async fn change(
     organization: OrganizationId,
     id: RecoveryId,
     change: Change,
-    actor: &str,
+    actor: &Actor,
 ) -> Result<Result<(), Refused>, StoreError> {
     const OPERATION: &str = "recoveries.change";
     let mut tx = db.tenant(organization).await?;
@@ -266,7 +267,7 @@ async fn start(
 async fn note(
     tx: &mut Tx,
     organization_id: OrganizationId,
-    actor: &str,
+    actor: &Actor,
     id: RecoveryId,
     what: &str,
     after: serde_json::Value,

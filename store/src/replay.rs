@@ -14,7 +14,8 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    Database, StoreError, audit,
+    Database, StoreError,
+    audit::{self, Actor},
     database::{Tx, commit},
     error::During,
     reads::{Place, inbox::Status},
@@ -37,7 +38,7 @@ pub enum Replayed {
 pub async fn replay(
     db: &Database,
     organization: OrganizationId,
-    actor: &str,
+    actor: &Actor,
     id: InboxId,
 ) -> Result<Option<Replayed>, StoreError> {
     const OPERATION: &str = "replay.replay";
@@ -94,7 +95,7 @@ pub enum Discarded {
 pub async fn discard(
     db: &Database,
     organization: OrganizationId,
-    actor: &str,
+    actor: &Actor,
     id: InboxId,
 ) -> Result<Option<Discarded>, StoreError> {
     const OPERATION: &str = "replay.discard";
@@ -143,7 +144,7 @@ impl Change {
         self,
         tx: &mut Tx,
         organization_id: OrganizationId,
-        actor: &str,
+        actor: &Actor,
         id: InboxId,
     ) -> Result<(), StoreError> {
         let target = format!("inbox:{id}");
@@ -199,7 +200,7 @@ pub struct Batch {
 pub async fn replay_batch(
     db: &Database,
     organization: OrganizationId,
-    actor: &str,
+    actor: &Actor,
     selection: &Selection,
     after: Place,
     limit: u16,
@@ -271,7 +272,7 @@ pub async fn replay_batch(
 async fn note(
     tx: &mut Tx,
     organization_id: OrganizationId,
-    actor: &str,
+    actor: &Actor,
     selection: &Selection,
     ids: &[Uuid],
 ) -> Result<(), StoreError> {

@@ -92,7 +92,8 @@ pub async fn organization(
         query!(
             "insert into assistants (id, organization_id, name, provider, provider_assistant_id)
              values ($1, $2, 'Front desk', 'vapi', $3)
-             on conflict (organization_id, provider, provider_assistant_id) do nothing",
+             on conflict (organization_id, provider, provider_assistant_id)
+                 where deleted_at is null do nothing",
             Uuid::now_v7(),
             new.id.0,
             assistant,

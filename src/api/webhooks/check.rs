@@ -10,7 +10,7 @@ use store::endpoints::{Changes, DeliveryOrder};
 use url::Url;
 
 use super::forms::{CreateWebhook, Headers, UpdateWebhook};
-use crate::api::problem::Problem;
+use crate::api::{problem::Problem, wrong::Wrong};
 
 /// What servers and proxies take at the least, in bytes.
 const LONGEST_URL: usize = 2048;
@@ -88,32 +88,6 @@ pub(super) fn update(egress: &Egress, asked: UpdateWebhook) -> Result<Changes, P
 /// Checks a secret that takes the place of another.
 pub(super) fn new_secret(given: &SecretString) -> Result<(), Problem> {
     secret(given).map_err(|detail| Problem::body(vec![("secret", detail)]))
-}
-
-/// Fields that are wrong.
-#[derive(Default)]
-struct Wrong(Vec<(&'static str, String)>);
-
-impl Wrong {
-    fn unless<T: Default>(&mut self, field: &'static str, checked: Result<T, String>) -> T {
-        checked.unwrap_or_else(|detail| {
-            self.0.push((field, detail));
-            T::default()
-        })
-    }
-
-    fn given<T, U: Default>(
-        &mut self,
-        field: &'static str,
-        given: Option<T>,
-        check: impl FnOnce(T) -> Result<U, String>,
-    ) -> Option<U> {
-        given.map(|given| self.unless(field, check(given)))
-    }
-
-    fn none(self) -> Result<(), Problem> {
-        if self.0.is_empty() { Ok(()) } else { Err(Problem::body(self.0)) }
-    }
 }
 
 /// As it is stored, and sent to: so `2130706433` and its kin show as the addresses that they are.

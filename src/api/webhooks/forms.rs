@@ -13,7 +13,7 @@ use store::endpoints::Endpoint;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::{schema, timestamp::Timestamp};
+use crate::api::{body::some, schema, timestamp::Timestamp};
 
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -234,13 +234,6 @@ pub(super) struct RotateSecret {
     #[schema(value_type = Option<String>, format = Password, write_only)]
     #[serde(default, deserialize_with = "given_secret")]
     pub(super) secret: Option<SecretString>,
-}
-
-/// What is there, also where it is null: told from what is not there.
-fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 fn given_secret<'de, D: Deserializer<'de>>(

@@ -9,6 +9,7 @@ use contract::ids::{CallId, OrganizationId};
 use serde_json::{Value, json};
 use store::{
     Database, Role,
+    audit::Actor,
     counters::Counters,
     error::Problem,
     reconcile::{self, Books, Look, Row},
@@ -26,8 +27,6 @@ use crate::{
 const PAGE: u16 = 500;
 /// Longest reason of a void, in bytes.
 const LONGEST_REASON: usize = 500;
-/// Who voids, for the audit log.
-const ACTOR: &str = "command-line";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum BooksCommand {
@@ -169,8 +168,15 @@ async fn void(args: &VoidArgs) -> Result<(), Failed> {
         return Err(Failed::Usage(rule));
     }
     let stores = Stores::of(&Installation::of(&args.target)?)?;
-    let voided =
-        reconcile::void(&stores.db, &stores.counters, args.id, reason, ACTOR, Utc::now()).await;
+    let voided = reconcile::void(
+        &stores.db,
+        &stores.counters,
+        args.id,
+        reason,
+        &Actor::command_line(),
+        Utc::now(),
+    )
+    .await;
     let voided = voided.map_err(|error| match error.problem() {
         Problem::NotFound => Failed::NotFound(format!("{} is no call", args.id)),
         _ => Failed::Other(error.into()),

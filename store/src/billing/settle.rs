@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Database, StoreError,
-    audit::{self, Entry},
+    audit::{self, Actor, Entry},
     database::{Tx, commit},
     error::During,
     events::{self, timestamp},
@@ -270,7 +270,7 @@ pub async fn report_again(
     db: &Database,
     organization: OrganizationId,
     period: PeriodId,
-    actor: &str,
+    actor: &Actor,
 ) -> Result<bool, StoreError> {
     const OPERATION: &str = "billing.report_again";
     let mut tx = db.tenant(organization).await?;

@@ -9,7 +9,7 @@ use sqlx::query;
 use super::{NewSecret, Overview, overview::overviews, place};
 use crate::{
     Database, StoreError,
-    audit::{self, Entry},
+    audit::{self, Actor, Entry},
     database::{Tx, commit},
     error::During,
     sealing::Sealer,
@@ -22,8 +22,8 @@ pub struct Changer {
     pub organization: OrganizationId,
     /// With which provider they are used.
     pub provider: Provider,
-    /// Who changes them, for the audit log: `api_key:{id}`.
-    pub actor: String,
+    /// Who changes them, for the audit log.
+    pub actor: Actor,
 }
 
 /// What may be removed alone; the current secret goes with all the rest only.

@@ -1,28 +1,18 @@
 //! What all changes have in common: the wait for each other, and the audit log.
 
 use contract::ids::{EndpointId, OrganizationId};
-use serde_json::Value;
 use sqlx::query;
 use uuid::Uuid;
 
 use super::endpoint::{Endpoint, find};
 use crate::{
     Database, StoreError,
-    audit::{self, Entry},
+    audit::Changer,
     database::{Tx, commit},
     deliveries,
     error::During,
     sealing::Sealer,
 };
-
-/// Whose endpoints are changed, and by whom.
-#[derive(Debug, Clone)]
-pub struct Changer {
-    /// Owner of the endpoints.
-    pub organization: OrganizationId,
-    /// Who changes them, for the audit log: `api_key:{id}`.
-    pub actor: String,
-}
 
 impl Changer {
     /// Begins a transaction that no other change of the organization's endpoints runs beside.
@@ -41,26 +31,6 @@ impl Changer {
             .await
             .during(operation)?;
         Ok(tx)
-    }
-
-    /// Writes the audit log.
-    pub(super) async fn record(
-        &self,
-        tx: &mut Tx,
-        action: &'static str,
-        target: &str,
-        before: Option<Value>,
-        after: Option<Value>,
-    ) -> Result<(), StoreError> {
-        let entry = Entry {
-            organization_id: self.organization,
-            actor: &self.actor,
-            action,
-            target,
-            before,
-            after,
-        };
-        audit::record(tx, entry).await
     }
 }
 
@@ -121,7 +91,8 @@ pub(super) async fn has_assistant(
     operation: &'static str,
 ) -> Result<bool, StoreError> {
     let found = query!(
-        "select id from assistants where id = $1 and organization_id = $2",
+        "select id from assistants
+         where id = $1 and organization_id = $2 and deleted_at is null for share",
         assistant,
         organization.0,
     )

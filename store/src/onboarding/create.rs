@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError,
-    audit::{self, Entry},
+    audit::{self, Actor, Entry},
     database::{Tx, commit, connect_options},
     error::{During, Problem},
     organizations::BillingSettings,
@@ -23,8 +23,6 @@ use crate::{
 };
 
 const OPERATION: &str = "onboarding.create";
-/// Who the audit log says it was: nobody else makes organizations.
-const ACTOR: &str = "command-line";
 /// A label of a domain name may have so many characters.
 const LONGEST_SLUG: usize = 63;
 const LONGEST_NAME: usize = 200;
@@ -132,7 +130,7 @@ async fn write(
     starts::request(tx, id, StartKind::Onboarding, &workflow_id, input).await?;
     let entry = Entry {
         organization_id: id,
-        actor: ACTOR,
+        actor: &Actor::command_line(),
         action: "organization.create",
         target: "organization",
         before: None,

@@ -6,7 +6,7 @@ use sqlx::query;
 
 use crate::{
     Database, StoreError,
-    audit::{self, Entry},
+    audit::{self, Actor, Entry},
     database::commit,
     error::During,
     sealing::{Place, Sealer},
@@ -36,7 +36,7 @@ pub async fn reveal(
     db: &Database,
     sealer: &Sealer,
     organization: OrganizationId,
-    actor: &str,
+    actor: &Actor,
 ) -> Result<FirstKey, StoreError> {
     const OPERATION: &str = "onboarding.reveal";
     let mut tx = db.tenant(organization).await?;

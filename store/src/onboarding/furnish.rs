@@ -55,7 +55,7 @@ pub async fn furnish(
 /// What an organization did not choose is chosen for it; what it did choose stays.
 async fn complete_settings(tx: &mut Tx, organization: OrganizationId) -> Result<(), StoreError> {
     const OPERATION: &str = "onboarding.complete_settings";
-    let row = query!("select settings from organizations where id = $1", organization.0)
+    let row = query!("select settings from organizations where id = $1 for update", organization.0)
         .fetch_one(&mut **tx)
         .await
         .during(OPERATION)?;
@@ -68,11 +68,16 @@ async fn complete_settings(tx: &mut Tx, organization: OrganizationId) -> Result<
     if let (Some(complete), Value::Object(chosen)) = (settings.as_object_mut(), row.settings) {
         complete.extend(chosen);
     }
-    query!("update organizations set settings = $2 where id = $1", organization.0, settings)
-        .execute(&mut **tx)
-        .await
-        .during(OPERATION)
-        .map(drop)
+    query!(
+        "update organizations set settings = $2, version = version + 1, updated_at = now()
+         where id = $1",
+        organization.0,
+        settings,
+    )
+    .execute(&mut **tx)
+    .await
+    .during(OPERATION)
+    .map(drop)
 }
 
 async fn copy_template(tx: &mut Tx, organization: OrganizationId) -> Result<bool, StoreError> {

@@ -10,7 +10,7 @@ use sqlx::query;
 
 use crate::{
     Database, StoreError,
-    audit::{self, Entry},
+    audit::{self, Actor, Entry},
     calls,
     counters::Counters,
     database::{Tx, commit},
@@ -42,7 +42,7 @@ pub async fn void(
     counters: &Counters,
     call: CallId,
     reason: &str,
-    actor: &str,
+    actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<VoidOutcome, StoreError> {
     const OPERATION: &str = "reconcile.void";
