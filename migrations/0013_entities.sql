@@ -171,16 +171,22 @@ begin
     if to_regrole('authenticated') is null or to_regprocedure('auth.uid()') is null then
         return;
     end if;
-    -- Supabase grants everything on new tables to these roles and relies on row level security alone.
+    -- Supabase grants everything on what is new to these roles and relies on row level security alone.
+    -- Ours are the tables with a policy for our roles, their partitions, and the migrations' own.
     foreach visitor in array array['anon', 'authenticated'] loop
         continue when to_regrole(visitor) is null;
         for found in
             select c.oid::regclass as name from pg_class c
+            left join pg_inherits i on i.inhrelid = c.oid
             where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-              and pg_get_userbyid(c.relowner) = current_user
+              and (c.relname = '_sqlx_migrations' or exists (
+                  select from pg_policy p where p.polrelid = coalesce(i.inhparent, c.oid)
+                    and to_regrole('postcall_api') = any (p.polroles)))
         loop
             execute format('revoke all on %s from %I', found.name, visitor);
         end loop;
+        execute format('revoke all on function ensure_partition(regclass, date),
+            ensure_partitions(date, integer), rows_in_default_partitions() from %I', visitor);
     end loop;
     -- With the owner's eyes, or the policy of organization_members would need itself.
     create function member_organizations() returns setof uuid
@@ -191,6 +197,9 @@ begin
             where m.user_id = auth.uid()
         $body$;
     revoke execute on function member_organizations() from public;
+    if to_regrole('anon') is not null then
+        revoke execute on function member_organizations() from anon;
+    end if;
     grant execute on function member_organizations() to authenticated;
     grant usage on schema public to authenticated;
 end $$;

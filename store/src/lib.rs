@@ -5,6 +5,7 @@
 //! binds and names the organization; with no organization named, no row shows.
 
 pub mod alerts;
+pub mod assistants;
 pub mod audit;
 pub mod billing;
 pub mod calls;
@@ -24,12 +25,14 @@ pub mod intake;
 pub mod keys;
 pub mod mail;
 pub mod maintenance;
+pub mod members;
 pub mod notice;
 pub mod notifications;
 pub mod objects;
 pub mod onboarding;
 pub mod organizations;
 pub mod periods;
+pub mod phone_numbers;
 pub mod reads;
 pub mod reconcile;
 pub mod recorded;
@@ -37,15 +40,18 @@ pub mod recordings;
 pub mod recoveries;
 pub mod replay;
 pub mod results;
+pub mod rules;
 pub mod sealing;
 pub mod seed;
 pub mod signals;
 pub mod starts;
 pub mod stripe_events;
 pub mod sweeps;
+pub mod templates;
 pub mod transcripts;
 pub mod unread;
 pub mod usage;
+pub mod written;
 
 pub use database::{Database, Role};
 pub use error::StoreError;

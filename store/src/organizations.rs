@@ -1,5 +1,8 @@
 //! Organizations and their settings.
 
+mod operate;
+mod profile;
+
 use std::collections::BTreeSet;
 
 use contract::ids::OrganizationId;
@@ -11,6 +14,14 @@ use crate::{
     database::{Tx, commit},
     error::{During, Problem},
 };
+
+pub use operate::{Terms, delete, set_terms, show};
+pub use profile::{Changes, Profile, profile, update};
+
+/// Most characters of a name.
+pub const LONGEST_NAME: usize = 200;
+/// Most characters of a plan's name.
+pub const LONGEST_PLAN: usize = 50;
 
 /// `organizations.settings`: what an organization chose, each field with its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod zones;
 
 use contract::billing::{ReportOutcome, UsageReported};
 use store::{
+    audit::Actor,
     billing,
     counters::Counters,
     error::Problem,
@@ -205,8 +206,9 @@ async fn a_voided_call_counts_nothing_and_is_explained() {
     let call = account.call("tried", "2026-11-20T12:00:00Z", 151, "2026-11-20T12:05:00Z").await;
     account.call("real", "2026-11-20T12:00:00Z", 60, "2026-11-20T12:05:00Z").await;
     account.aggregate("2026-11-21T02:00:00Z").await;
+    let by = Actor::command_line();
     let void =
-        || reconcile::void(&account.db, &account.counters, call, "a test call", "cli", at(LATER));
+        || reconcile::void(&account.db, &account.counters, call, "a test call", &by, at(LATER));
     let first = void().await.unwrap();
     assert_eq!((first.minutes, first.was_void), (3, false));
     assert_eq!(first.organization_id, account.organization);
@@ -232,7 +234,7 @@ async fn a_voided_call_counts_nothing_and_is_explained() {
     assert_eq!(world.db.query_one(sql, &[&target]).await.unwrap().get::<_, i64>(0), 1);
     let unknown = contract::ids::CallId(uuid::Uuid::now_v7());
     let refused =
-        reconcile::void(&account.db, &account.counters, unknown, "x", "cli", at(LATER)).await;
+        reconcile::void(&account.db, &account.counters, unknown, "x", &by, at(LATER)).await;
     assert!(matches!(refused.unwrap_err().problem(), Problem::NotFound));
 }
 

@@ -1,8 +1,7 @@
 //! What all changes have in common: the wait for each other, and the audit log.
 
-use contract::ids::{EndpointId, OrganizationId};
+use contract::ids::EndpointId;
 use sqlx::query;
-use uuid::Uuid;
 
 use super::endpoint::{Endpoint, find};
 use crate::{
@@ -81,23 +80,4 @@ impl<'a> Change<'a> {
         commit(self.tx, self.operation).await?;
         Ok(after)
     }
-}
-
-/// Whether the organization has such an assistant.
-pub(super) async fn has_assistant(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    assistant: Uuid,
-    operation: &'static str,
-) -> Result<bool, StoreError> {
-    let found = query!(
-        "select id from assistants
-         where id = $1 and organization_id = $2 and deleted_at is null for share",
-        assistant,
-        organization.0,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during(operation)?;
-    Ok(found.is_some())
 }

@@ -6,13 +6,10 @@ use serde_json::{Map, Value};
 use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
-use super::{
-    Changer, DeliveryOrder, Endpoint,
-    change::{has_assistant, target},
-    endpoint::find,
-};
+use super::{Changer, DeliveryOrder, Endpoint, change::target, endpoint::find};
 use crate::{
     Database, StoreError,
+    assistants::is_live,
     database::commit,
     deliveries::place,
     error::{During, Problem},
@@ -83,7 +80,7 @@ pub async fn create(
         return Ok(Created::TooMany);
     }
     if let Some(assistant) = new.assistant_id
-        && !has_assistant(&mut tx, organization, assistant, OPERATION).await?
+        && !is_live(&mut tx, organization, assistant, OPERATION).await?
     {
         return Ok(Created::UnknownAssistant);
     }

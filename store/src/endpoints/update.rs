@@ -5,12 +5,8 @@ use secrecy::SecretString;
 use sqlx::query;
 use uuid::Uuid;
 
-use super::{
-    Changer, DeliveryOrder, Endpoint,
-    change::{Change, has_assistant},
-    create::seal_headers,
-};
-use crate::{Database, StoreError, error::During, sealing::Sealer};
+use super::{Changer, DeliveryOrder, Endpoint, change::Change, create::seal_headers};
+use crate::{Database, StoreError, assistants::is_live, error::During, sealing::Sealer};
 
 /// What is to change. All of it was checked, but for the assistant; what is none stays as it is.
 #[derive(Debug, Default)]
@@ -67,7 +63,7 @@ pub async fn update(
         return Ok(Changed::Stale);
     }
     if let Some(Some(assistant)) = changes.assistant_id
-        && !has_assistant(&mut change.tx, changer.organization, assistant, OPERATION).await?
+        && !is_live(&mut change.tx, changer.organization, assistant, OPERATION).await?
     {
         return Ok(Changed::UnknownAssistant);
     }

@@ -5,7 +5,6 @@ use contract::{
     ids::OrganizationId,
     names::onboarding_workflow_id,
     onboarding::{OnboardOrganization, OnboardingTiming},
-    period,
 };
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,20 +17,12 @@ use crate::{
     audit::{self, Actor, Entry},
     database::{Tx, commit, connect_options},
     error::{During, Problem},
-    organizations::BillingSettings,
+    organizations::{BillingSettings, LONGEST_NAME, LONGEST_PLAN},
+    rules,
     starts::{self, StartKind},
 };
 
 const OPERATION: &str = "onboarding.create";
-/// A label of a domain name may have so many characters.
-const LONGEST_SLUG: usize = 63;
-const LONGEST_NAME: usize = 200;
-const LONGEST_PLAN: usize = 50;
-/// RFC 5321: a path of 256 characters, its angle brackets included.
-const LONGEST_EMAIL: usize = 254;
-/// `organizations.overage_price` is numeric(12, 6).
-const PRICE_DECIMALS: u32 = 6;
-const PRICE_LIMIT: i64 = 1_000_000;
 
 /// An organization to be.
 #[derive(Debug, Clone)]
@@ -182,59 +173,24 @@ async fn insert(tx: &mut Tx, id: OrganizationId, new: &NewOrganization) -> Resul
 }
 
 fn check(new: &NewOrganization) -> Result<(), NotCreated> {
-    check_text("name", &new.name, LONGEST_NAME)?;
-    check_text("plan", &new.plan, LONGEST_PLAN)?;
-    check_slug(&new.slug)?;
-    check_email(new.email.expose_secret())?;
-    if period::zone(&new.timezone).is_none() {
-        let rule = "no such time zone; it is named as IANA does, for example Europe/Berlin";
-        return Err(invalid("timezone", rule));
+    let price = rules::price(new.overage_price);
+    for (field, checked) in [
+        ("name", rules::line(&new.name, LONGEST_NAME)),
+        ("plan", rules::line(&new.plan, LONGEST_PLAN)),
+        ("slug", rules::slug(&new.slug)),
+        ("email", rules::email(new.email.expose_secret())),
+        ("timezone", rules::timezone(&new.timezone)),
+        ("overage price", price),
+    ] {
+        checked.map_err(|rule| invalid(field, rule))?;
     }
     if new.plan_minutes < 0 {
-        return Err(invalid("included minutes", "0 or more"));
-    }
-    let price = new.overage_price;
-    let is_price = !price.is_sign_negative() || price.is_zero();
-    if !is_price || price >= PRICE_LIMIT.into() || price.normalize().scale() > PRICE_DECIMALS {
-        return Err(invalid("overage price", "0 or more, below 1000000, at most 6 decimals"));
+        return Err(invalid("included minutes", "must be 0 or more"));
     }
     if !(1..=31).contains(&new.billing_anchor_day) {
-        return Err(invalid("anchor day", "a day of the month, 1 to 31"));
+        return Err(invalid("anchor day", "must be a day of the month, 1 to 31"));
     }
     Ok(())
-}
-
-fn check_text(field: &'static str, text: &str, longest: usize) -> Result<(), NotCreated> {
-    let is_plain = text.trim() == text && !text.chars().any(char::is_control);
-    if is_plain && (1..=longest).contains(&text.chars().count()) {
-        return Ok(());
-    }
-    Err(invalid(field, format!("1 to {longest} characters on one line, no blanks around them")))
-}
-
-fn check_slug(slug: &str) -> Result<(), NotCreated> {
-    let is_part = |part: &str| {
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        !part.is_empty() && part.bytes().all(is_letter)
-    };
-    if slug.len() <= LONGEST_SLUG && slug.split('-').all(is_part) {
-        return Ok(());
-    }
-    let rule = format!("1 to {LONGEST_SLUG} of a to z and 0 to 9, with single hyphens inside");
-    Err(invalid("slug", rule))
-}
-
-/// Whether there is such a mailbox only its server knows; this is about what never is an address.
-fn check_email(email: &str) -> Result<(), NotCreated> {
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>,;\"".contains(c);
-    let has_ends = email
-        .rsplit_once('@')
-        .is_some_and(|(who, host)| !who.is_empty() && !who.contains('@') && host.contains('.'));
-    let has_host = !email.ends_with('.') && !email.contains("@.");
-    if email.len() <= LONGEST_EMAIL && has_ends && has_host && email.chars().all(is_plain) {
-        return Ok(());
-    }
-    Err(invalid("email", "one address, as billing@example.com"))
 }
 
 fn invalid(field: &'static str, rule: impl Into<String>) -> NotCreated {
@@ -269,38 +225,15 @@ mod tests {
     #[test]
     fn what_breaks_a_rule_is_named_with_the_rule() {
         assert_eq!(complaint(|_| {}), "");
-        let slugs = ["", "-a", "a-", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(64)];
-        for slug in slugs {
-            assert!(complaint(|new| new.slug = slug.to_owned()).starts_with("slug: "), "{slug:?}");
-        }
-        for email in ["", "a", "a@b", "@b.c", "a@", "a@b@c.d", "a b@c.d", "a@.c", "<a@b.c>"] {
-            let said = complaint(|new| new.email = email.into());
-            assert!(said.starts_with("email: "), "{email:?}");
-            assert!(email.is_empty() || !said.contains(&format!(" {email} ")), "{said}");
-        }
-        for zone in ["", "Mars/Olympus", "europe berlin"] {
-            let said = complaint(|new| new.timezone = zone.to_owned());
-            assert!(said.starts_with("timezone: "), "{zone:?}");
-        }
-        for name in ["", " a", "a\n", &"a".repeat(201)] {
-            assert!(complaint(|new| new.name = name.to_owned()).starts_with("name: "), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_stay_in_their_ranges() {
+        assert!(complaint(|new| new.slug = "A".to_owned()).starts_with("slug: must have "));
+        assert!(complaint(|new| new.email = "a@b".into()).starts_with("email: must be "));
+        assert!(complaint(|new| new.timezone = "Mars".to_owned()).starts_with("timezone: no such"));
+        assert!(complaint(|new| new.name = "a\n".to_owned()).starts_with("name: must have "));
         for day in [-1, 0, 32] {
             assert!(complaint(|new| new.billing_anchor_day = day).starts_with("anchor day: "));
         }
         assert!(complaint(|new| new.plan_minutes = -1).starts_with("included minutes: "));
-        let prices = [Decimal::new(-1, 6), Decimal::new(1, 7), Decimal::from(PRICE_LIMIT)];
-        for price in prices {
-            let said = complaint(|new| new.overage_price = price);
-            assert!(said.starts_with("overage price: "), "{price}");
-        }
-        let fine = [Decimal::ZERO, Decimal::new(10, 7), Decimal::new(999_999_999_999, 6)];
-        for price in fine {
-            assert_eq!(complaint(|new| new.overage_price = price), "", "{price}");
-        }
+        let price = Decimal::new(1, 7);
+        assert!(complaint(|new| new.overage_price = price).starts_with("overage price: "));
     }
 }

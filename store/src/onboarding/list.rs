@@ -1,5 +1,6 @@
 //! Every organization of an installation, for who runs it.
 
+use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
 use sqlx::query;
 
@@ -21,9 +22,12 @@ pub struct Listed {
     pub timezone: String,
     /// Name of its plan.
     pub plan: String,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// Organizations in the order of their slugs, beginning after one.
+/// Organizations in the order of their slugs, beginning after one: those that are there, or those that
+/// were deleted.
 ///
 /// # Errors
 /// When the database fails.
@@ -31,14 +35,16 @@ pub async fn list(
     db: &Database,
     after: Option<&str>,
     limit: u16,
+    deleted: bool,
 ) -> Result<Vec<Listed>, StoreError> {
     const OPERATION: &str = "onboarding.list";
     let mut tx = db.billing().await?;
     let rows = query!(
-        "select id, slug, name, timezone, plan from organizations
-         where deleted_at is null and slug > $1 order by slug limit $2",
+        "select id, slug, name, timezone, plan, deleted_at from organizations
+         where (deleted_at is not null) = $3 and slug > $1 order by slug limit $2",
         after.unwrap_or_default(),
         i64::from(limit.min(MOST_LISTED)),
+        deleted,
     )
     .fetch_all(&mut *tx)
     .await
@@ -50,6 +56,7 @@ pub async fn list(
         name: row.name,
         timezone: row.timezone,
         plan: row.plan,
+        deleted_at: row.deleted_at,
     });
     Ok(listed.collect())
 }

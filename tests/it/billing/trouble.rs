@@ -3,7 +3,7 @@
 use contract::billing::ReportOutcome;
 use postcall::dev::fakes::{Filter, Kind, Provider, Script};
 use serde_json::{Value, json};
-use store::{Role, billing};
+use store::{Role, audit::Actor, billing};
 
 use super::{
     made::{AT_ONCE, Account, PATIENCE, Plan},
@@ -104,8 +104,16 @@ async fn a_refused_report_is_told_and_goes_out_again_when_a_person_says_so() {
     assert_eq!(account.reports().await, ["rejected parameter_unknown"]);
 
     let db = world.database(Role::Worker);
-    assert!(billing::report_again(&db, account.organization, account.period, "it").await.unwrap());
-    assert!(!billing::report_again(&db, account.organization, account.period, "it").await.unwrap());
+    assert!(
+        billing::report_again(&db, account.organization, account.period, &Actor::command_line())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !billing::report_again(&db, account.organization, account.period, &Actor::command_line())
+            .await
+            .unwrap()
+    );
     until("the next revision is taken", PATIENCE, || async {
         (account.reports().await == ["rejected parameter_unknown", "accepted"]).then_some(())
     })

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use contract::billing::ReportOutcome;
 use postcall::dev::fakes::{Provider, Script, StripeSettings};
 use serde_json::json;
-use store::{Role, billing};
+use store::{Role, audit::Actor, billing};
 
 use super::{
     super::{
@@ -114,7 +114,11 @@ async fn killed_when_a_report_is_given_up() {
     let account = kept.account(&world);
     account.becomes("cus_found").await;
     let db = world.database(Role::Worker);
-    assert!(billing::report_again(&db, account.organization, account.period, "it").await.unwrap());
+    assert!(
+        billing::report_again(&db, account.organization, account.period, &Actor::command_line())
+            .await
+            .unwrap()
+    );
     let further = ["report.waiting", "period.unreported", "report.requested"];
     kept.is_billed_once(&world, "given up", &further).await;
 }
