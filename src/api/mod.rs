@@ -4,11 +4,13 @@
 //! Deliberately absent: SQL, Temporal and providers' formats. A handler gets an organization only
 //! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
 
+mod assistants;
 pub(crate) mod audit_log;
 pub mod auth;
 pub mod billing;
 mod body;
 pub mod calls;
+pub(crate) mod configuration;
 pub mod credentials;
 mod csv;
 mod cursor;
@@ -22,7 +24,10 @@ pub mod health;
 mod html;
 pub mod inbox;
 pub mod live;
+mod members;
 mod openapi;
+mod organization;
+mod phone_numbers;
 pub mod problem;
 mod problem_kinds;
 pub mod reconcile;
@@ -31,6 +36,7 @@ pub mod request_id;
 pub mod results;
 mod schema;
 pub mod search;
+mod templates;
 pub mod timestamp;
 pub mod transcripts;
 pub mod usage;
@@ -139,6 +145,11 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(events::router())
         .merge(event_types::router())
         .merge(inbox::router())
+        .merge(organization::router())
+        .merge(members::router())
+        .merge(assistants::router())
+        .merge(templates::router())
+        .merge(phone_numbers::router())
         .merge(audit_log::router())
         .merge(health::router())
 }

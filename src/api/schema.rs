@@ -4,9 +4,12 @@ use contract::{
     call::{CallStatus, Direction, Provider},
     steps::{Step, StepStatus},
 };
-use store::reads::webhooks::{
-    deliveries::State,
-    logs::{Kind, Outcome},
+use store::{
+    members::MemberRole,
+    reads::webhooks::{
+        deliveries::State,
+        logs::{Kind, Outcome},
+    },
 };
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
@@ -33,6 +36,11 @@ pub(super) fn step() -> Object {
 
 pub(super) fn step_status() -> Object {
     one_of(StepStatus::ALL.iter().map(|word| word.as_str()))
+}
+
+/// What a member may do.
+pub(super) fn member_role() -> Object {
+    one_of(MemberRole::ALL.iter().map(|word| word.as_str()))
 }
 
 /// What an endpoint's events wait for.

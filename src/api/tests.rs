@@ -138,6 +138,7 @@ async fn the_document_is_openapi_3_1_and_every_route_of_a_tenant_needs_a_key() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path.replace("{id}", "00000000-0000-0000-0000-000000000000");
         let path = path.replace("{provider}", "vapi").replace("{type}", "call.completed");
+        let path = path.replace("{slug}", "front-desk");
         for (method, operation) in item.as_object().unwrap() {
             assert!(operation["summary"].is_string(), "{method} {path}");
             if !path.starts_with("/v1/") {

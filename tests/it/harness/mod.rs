@@ -1,5 +1,6 @@
 //! What every test stands on: shared servers, and a world of its own for each test.
 
+pub(crate) mod answers;
 pub(crate) mod audit;
 pub(crate) mod books;
 pub(crate) mod calls;
@@ -14,4 +15,4 @@ pub(crate) mod wait;
 pub(crate) mod world;
 
 pub(crate) use shared::{folder, places, servers_are_installed};
-pub(crate) use world::{Options, World};
+pub(crate) use world::{Options, World, connect};

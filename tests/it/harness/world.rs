@@ -248,7 +248,7 @@ fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
 }
 
 /// A connection to the database.
-pub(super) async fn connect(url: &SecretString) -> tokio_postgres::Client {
+pub(crate) async fn connect(url: &SecretString) -> tokio_postgres::Client {
     let connected = tokio_postgres::connect(url.expose_secret(), tokio_postgres::NoTls).await;
     let (client, connection) = connected.expect("database");
     tokio::spawn(connection);
