@@ -1,5 +1,6 @@
 //! The command line: noun, then verb. Data goes to stdout, talk to stderr.
 
+mod assistant;
 mod audit;
 mod bench;
 mod billing;
@@ -10,15 +11,26 @@ mod histories;
 mod inbox;
 mod installation;
 mod listen;
+mod member;
+mod number;
 mod org;
 mod output;
 mod schedules;
 mod target;
+mod template;
 mod trigger;
 mod usage;
+mod user;
 mod webhooks;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs::File,
+    io::Read,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -108,6 +120,21 @@ enum Command {
     /// Organizations.
     #[command(subcommand)]
     Org(org::OrgCommand),
+    /// Who belongs to the organization.
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// People of the installation.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Who answers or makes the organization's calls.
+    #[command(subcommand)]
+    Assistant(assistant::AssistantCommand),
+    /// What assistants can be made from.
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
+    /// Phone numbers of the organization.
+    #[command(subcommand)]
+    Number(number::NumberCommand),
     /// Who changed what, from where.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -200,6 +227,11 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Usage(command) => usage::run(command).await?,
         Command::Billing(command) => billing::run(command).await?,
         Command::Org(command) => org::run(command).await?,
+        Command::Member(command) => member::run(command).await?,
+        Command::User(command) => user::run(command).await?,
+        Command::Assistant(command) => assistant::run(command).await?,
+        Command::Template(command) => template::run(command).await?,
+        Command::Number(command) => number::run(command).await?,
         Command::Audit(command) => audit::run(command).await?,
         Command::Trigger(args) => trigger::run(&args).await?,
         Command::Listen(args) => listen::run(args).await?,
@@ -212,6 +244,23 @@ async fn execute(command: Command) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Whatever is longer is no configuration, but a file named by mistake, in bytes.
+const LONGEST_FILE: u64 = 1024 * 1024;
+
+/// JSON in a file, `-` for stdin.
+fn json_file(path: &Path) -> Result<serde_json::Value, Failed> {
+    let mut text = String::new();
+    let source: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(File::open(path).with_context(|| path.display().to_string())?),
+    };
+    let read = source.take(LONGEST_FILE).read_to_string(&mut text);
+    read.with_context(|| path.display().to_string())?;
+    // Not serde's words, which may quote what it reads.
+    serde_json::from_str(&text)
+        .map_err(|_| Failed::Usage(format!("{} holds no JSON", path.display())))
 }
 
 fn config() -> anyhow::Result<Config> {

@@ -1,7 +1,9 @@
-//! `postcall org create|first-key|list`: the organizations of an installation.
+//! `postcall org create|first-key|list|show|update|delete`: the organizations of an installation.
 //!
 //! A new organization has no key yet, so these go to the database and not through the API: whoever may
 //! write there owns the installation.
+
+mod manage;
 
 use std::time::Duration;
 
@@ -36,6 +38,12 @@ pub(super) enum OrgCommand {
     FirstKey(FirstKeyArgs),
     /// List the organizations.
     List(ListArgs),
+    /// Show an organization, also one that was deleted.
+    Show(manage::OneArgs),
+    /// Change an organization's name, slug or plan; what is not given stays as it is.
+    Update(manage::UpdateArgs),
+    /// Delete an organization: its keys and its webhooks work no more, its slug is free.
+    Delete(manage::DeleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +110,9 @@ pub(super) struct ListArgs {
     /// Only those whose slug comes after this one, to go on with a long list.
     #[arg(long, value_name = "SLUG")]
     after: Option<String>,
+    /// Those that were deleted.
+    #[arg(long)]
+    deleted: bool,
     /// How many at most.
     #[arg(long, default_value_t = MOST_LISTED,
         value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_LISTED)))]
@@ -116,6 +127,9 @@ pub(super) async fn run(command: OrgCommand) -> Result<(), Failed> {
         OrgCommand::Create(args) => create(args).await,
         OrgCommand::FirstKey(args) => first_key(&args).await,
         OrgCommand::List(args) => list(&args).await,
+        OrgCommand::Show(args) => manage::show(&args).await,
+        OrgCommand::Update(args) => manage::update(&args).await,
+        OrgCommand::Delete(args) => manage::delete(&args).await,
     }
 }
 
@@ -208,16 +222,22 @@ fn not_onboarded(error: StoreError, organization: OrganizationId) -> Failed {
 async fn list(args: &ListArgs) -> Result<(), Failed> {
     let installation = Installation::of(&args.target)?;
     let db = installation.database(Role::Worker)?;
-    let found = onboarding::list(&db, args.after.as_deref(), args.limit).await;
+    let found = onboarding::list(&db, args.after.as_deref(), args.limit, args.deleted).await;
     let rows: Vec<Value> = found
         .map_err(anyhow::Error::from)?
         .into_iter()
         .map(|found| {
-            json!({ "id": found.id, "slug": found.slug, "name": found.name,
-                "timezone": found.timezone, "plan": found.plan })
+            let mut shown = json!({ "id": found.id, "slug": found.slug, "name": found.name,
+                "timezone": found.timezone, "plan": found.plan });
+            if let Some(at) = found.deleted_at {
+                shown["deleted_at"] = json!(at);
+            }
+            shown
         })
         .collect();
-    output::rows(args.output, &COLUMNS, &rows);
+    let columns: Vec<&str> =
+        COLUMNS.into_iter().chain(args.deleted.then_some("deleted_at")).collect();
+    output::rows(args.output, &columns, &rows);
     Ok(())
 }
 

@@ -46,6 +46,14 @@ pub(super) fn rows(format: Format, columns: &[&str], rows: &[Value]) {
     }
 }
 
+/// Prints a page of the API's, and whether there is more.
+pub(super) fn page(format: Format, columns: &[&str], page: &Value) {
+    rows(format, columns, page["data"].as_array().map_or(&[], Vec::as_slice));
+    if page["next_cursor"].is_string() {
+        eprintln!("there are more");
+    }
+}
+
 /// Prints one object, field by field.
 pub(super) fn object(format: Format, value: &Value) {
     let Some(fields) = value.as_object().filter(|_| format == Format::Table) else {
