@@ -15,6 +15,7 @@ mod credentials;
 mod deliveries;
 mod dev_command;
 mod endpoints;
+mod entities;
 mod event_types;
 mod histories;
 mod kills;
