@@ -26,8 +26,8 @@ pub(super) struct ListArgs {
     #[arg(long)]
     action: Option<String>,
     /// Only changes to this, such as webhooks:ID.
-    #[arg(long)]
-    to_what: Option<String>,
+    #[arg(long = "target", value_name = "TARGET")]
+    what: Option<String>,
     /// Only changes at this time or later (RFC 3339).
     #[arg(long)]
     from: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct ListArgs {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=250))]
     limit: u16,
     /// What operators changed of templates and users, which belong to no organization. Reads the database.
-    #[arg(long, conflicts_with_all = ["actor", "action", "to_what", "from", "to"])]
+    #[arg(long, conflicts_with_all = ["actor", "action", "what", "from", "to"])]
     installation: bool,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
@@ -58,7 +58,7 @@ pub(super) async fn run(command: AuditCommand) -> Result<(), Failed> {
     let given = [
         ("actor", args.actor),
         ("action", args.action),
-        ("target", args.to_what),
+        ("target", args.what),
         ("from", args.from),
         ("to", args.to),
         ("limit", Some(args.limit.to_string())),

@@ -37,7 +37,7 @@ pub async fn show(
     admin_url: &SecretString,
     organization: OrganizationId,
 ) -> Result<Option<Profile>, StoreError> {
-    const OPERATION: &str = "organizations.show";
+    const OPERATION: &str = "organization.show";
     let mut tx = Owner::connect(admin_url)?.inside(organization, OPERATION).await?;
     find_in(&mut tx, organization, OPERATION).await
 }
@@ -48,7 +48,7 @@ pub async fn set_terms(
     organization: OrganizationId,
     terms: &Terms,
 ) -> Result<Written<Profile>, StoreError> {
-    const OPERATION: &str = "organizations.set_terms";
+    const OPERATION: &str = "organization.set_terms";
     let owner = Owner::connect(admin_url)?;
     let mut tx = owner.inside(organization, OPERATION).await?;
     let Some(before) = lock(&mut tx, organization, OPERATION).await? else {
@@ -88,7 +88,7 @@ pub async fn delete(
     admin_url: &SecretString,
     organization: OrganizationId,
 ) -> Result<Written<()>, StoreError> {
-    const OPERATION: &str = "organizations.delete";
+    const OPERATION: &str = "organization.delete";
     let owner = Owner::connect(admin_url)?;
     let mut tx = owner.inside(organization, OPERATION).await?;
     let Some(before) = lock(&mut tx, organization, OPERATION).await? else {

@@ -169,7 +169,7 @@ pub async fn profile(
     db: &Database,
     organization: OrganizationId,
 ) -> Result<Option<Profile>, StoreError> {
-    const OPERATION: &str = "organizations.profile";
+    const OPERATION: &str = "organization.profile";
     let mut tx = db.tenant(organization).await?;
     let found = find(&mut tx, organization).await.during(OPERATION)?;
     commit(tx, OPERATION).await?;
@@ -205,7 +205,7 @@ pub async fn update(
     changes: &Changes,
     now: DateTime<Utc>,
 ) -> Result<Written<Profile>, StoreError> {
-    const OPERATION: &str = "organizations.update";
+    const OPERATION: &str = "organization.update";
     let organization = changer.organization;
     let mut tx = db.tenant(organization).await?;
     query!("select id from organizations where id = $1 for no key update", organization.0)
@@ -280,7 +280,7 @@ async fn touch_days(
     .execute(&mut **tx)
     .await
     .map(drop)
-    .during("organizations.touch_days")
+    .during("organization.touch_days")
 }
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ async fn changes_are_listed_newest_first_and_found_by_filter() {
     }
     world.are_guarded(&[(Method::GET, PATH, "audit-log:read")], "nothing").await;
 
-    let arguments = ["audit", "list", "--action", "assistants.update", "-o", "json"];
+    let arguments =
+        ["audit", "list", "--action", "assistants.update", "--target", target, "-o", "json"];
     let (shown, talk, code) = world.cli(&arguments).await;
     assert_eq!(code, 0, "{talk}");
     assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), json!([update]));

@@ -98,7 +98,7 @@ async fn an_organization_is_shown_given_other_terms_and_deleted() {
     let owner: Uuid = id.parse().unwrap();
     let rows = world.db.query(sql, &[&owner]).await.unwrap();
     let said: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let expected = ["organizations.set_terms", "organizations.delete"];
+    let expected = ["organization.set_terms", "organization.delete"];
     assert_eq!(said, expected.map(|action| (action, "command-line")));
     assert_eq!(rows[1].get::<_, &str>(2), "growth");
     assert_eq!(rows[1].get::<_, Value>(3), json!({ "deleted": true, "disabled_keys": 1 }));

@@ -48,7 +48,7 @@ async fn the_organization_is_shown_and_changed_and_settings_keep_their_meaning()
 
     let again = world.own(Method::PATCH, PATH, Some(&json!({}))).await.with(200);
     assert_eq!(again["settings"], settings, "what is not given stays");
-    let changes = world.audited("organizations.update").await;
+    let changes = world.audited("organization.update").await;
     let (target, before, after) = &changes[0];
     assert_eq!((target.as_str(), &before["timezone"]), ("organization", &json!("UTC")));
     assert_eq!((&after["timezone"], &after["name"]), (&now["timezone"], &now["name"]));
