@@ -40,7 +40,9 @@ pub async fn trim_logs(db: &Database, keep_days: u32) -> Result<u64, StoreError>
     let mut tx = db.dispatch().await?;
     let removed = query!(
         "delete from webhook_logs where id in (
-             select id from webhook_logs where created_at < now() - make_interval(days => $1)
+             select id from webhook_logs
+             -- The number is what the index says.
+             where created_at < now() - make_interval(days => $1) and attempt_number >= 0
              order by created_at limit $2)",
         days,
         LOGS_AT_ONCE,

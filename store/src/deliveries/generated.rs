@@ -39,6 +39,12 @@ pub async fn remove(
     let mut connection = PgConnection::connect_with(&options).await.during(OPERATION)?;
     let ids: Vec<Uuid> = organizations.iter().map(|organization| organization.0).collect();
     let mut tx = connection.begin().await.during(OPERATION)?;
+    // Attempts that are under way end before or are not written down.
+    let held =
+        "select id from webhook_deliveries where organization_id = any($1) order by id for update";
+    sqlx::query(held).bind(&ids).execute(&mut *tx).await.during(OPERATION)?;
+    let held = "select id from webhooks where organization_id = any($1) order by id for update";
+    sqlx::query(held).bind(&ids).execute(&mut *tx).await.during(OPERATION)?;
     query!("delete from webhook_logs where organization_id = any($1)", &ids)
         .execute(&mut *tx)
         .await

@@ -12,7 +12,7 @@ use super::World;
 const ROWS: i32 = 100_000;
 
 /// A busy endpoint: of a thousand rows one is a skip, one timed out, some answered otherwise. Five
-/// more endpoints share the table.
+/// more endpoints share the table, and have its newest rows.
 const GENERATE: &str = "
     insert into webhooks (id, organization_id, url, events, secret)
     select gen_random_uuid(), $2, 'https://example.com/', '{*}', '' from generate_series(1, 5);
@@ -30,7 +30,7 @@ const GENERATE: &str = "
     insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
         status_code, attempt_number, created_at)
     select gen_random_uuid(), w.id, $2, gen_random_uuid(), 'call.completed', gen_random_uuid(), 200, 1,
-        now() - i * interval '1 minute'
+        now() - i * interval '1 millisecond'
     from webhooks w, generate_series(1, 4000) i where w.secret = '';
     analyze webhook_logs; analyze webhooks; analyze webhook_deliveries";
 

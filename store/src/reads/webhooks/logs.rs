@@ -271,7 +271,8 @@ async fn of_event(tx: &mut PgConnection, asked: Asked<'_>) -> Result<Vec<Log>, s
 }
 
 /// By the codes that occur, each found by one look into the index: a code is either of attempts or
-/// of skips. 2xx are few enough to look for each.
+/// of skips. A code is asked for as a range of one, in whose order only the index of codes is: by the index
+/// of times a rare one would be looked for in all rows.
 async fn by_outcome(tx: &mut PgConnection, asked: Asked<'_>) -> Result<Vec<Log>, sqlx::Error> {
     rows!(
         asked,
@@ -286,21 +287,22 @@ async fn by_outcome(tx: &mut PgConnection, asked: Asked<'_>) -> Result<Vec<Log>,
          order by n.error limit 1) n)",
         "(select f.* from codes c cross join lateral
              (select f.* from webhook_logs f
-              where f.webhook_id = $1 and f.organization_id = $2 and f.error = c.error
-                and f.kind = c.kind
+              where f.webhook_id = $1 and f.organization_id = $2
+                and f.error >= c.error and f.error <= c.error and f.kind = c.kind
                 and f.created_at >= $3 and f.created_at <= $4 and (f.created_at, f.id) < ($4, $5)
                 and ($7::text is null or f.event = $7)
                 and ($8::integer is null or f.status_code = $8)
-              order by f.created_at desc, f.id desc limit $6) f
+              order by f.error, f.created_at desc, f.id desc limit $6) f
           where c.kind = coalesce($10, 'attempt') and $11::text is distinct from 'delivered'
           union all
           select s.* from generate_series(200, 299) code cross join lateral
              (select s.* from webhook_logs s
-              where s.webhook_id = $1 and s.organization_id = $2 and s.status_code = code
+              where s.webhook_id = $1 and s.organization_id = $2
+                and s.status_code >= code and s.status_code <= code
                 and s.error is null and s.kind = 'attempt'
                 and s.created_at >= $3 and s.created_at <= $4 and (s.created_at, s.id) < ($4, $5)
                 and ($7::text is null or s.event = $7)
-              order by s.created_at desc, s.id desc limit $6) s
+              order by s.status_code, s.created_at desc, s.id desc limit $6) s
           where $11 is distinct from 'failed' and coalesce($10, 'attempt') = 'attempt'
             and ($8::integer is null or $8 = code)) l
     where true"
