@@ -1,4 +1,8 @@
-//! Supabase Realtime: tells open dashboards that something changed.
+//! Supabase: Realtime, which tells open dashboards that something changed, and the access tokens of its
+//! Auth.
+
+mod jwks;
+pub mod tokens;
 
 use std::time::Duration;
 
