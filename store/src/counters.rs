@@ -66,7 +66,7 @@ impl Counters {
         Ok(Self { client, manager: std::sync::Arc::default() })
     }
 
-    async fn connection(&self) -> Result<ConnectionManager, redis::RedisError> {
+    pub(crate) async fn connection(&self) -> Result<ConnectionManager, redis::RedisError> {
         if let Some(manager) = self.manager.get() {
             return Ok(manager.clone());
         }
@@ -175,7 +175,15 @@ fn usage_key(organization: OrganizationId, period_name: &str) -> String {
 async fn within<T>(
     work: impl Future<Output = Result<T, redis::RedisError>>,
 ) -> Result<T, redis::RedisError> {
-    timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|_| {
+    within_time(ANSWER_TIMEOUT, work).await
+}
+
+/// An error where the work is not done within `limit`.
+pub(crate) async fn within_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, redis::RedisError>>,
+) -> Result<T, redis::RedisError> {
+    timeout(limit, work).await.unwrap_or_else(|_| {
         Err(redis::RedisError::from((
             redis::ErrorKind::Io,
             "no answer within the time for a cache",

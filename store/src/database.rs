@@ -1,18 +1,23 @@
 //! Connections, roles and the transactions that tenants' statements run in.
 
+mod tx;
+
 use std::time::Duration;
 
 use contract::ids::OrganizationId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use uuid::Uuid;
 
-use crate::error::{During, Problem, StoreError};
+use crate::{
+    error::{During, Problem, StoreError},
+    idempotency::Once,
+};
 
-/// A transaction bound to one role, and to one organization or scope.
-pub type Tx = Transaction<'static, Postgres>;
+pub use tx::Tx;
 
 /// How long a request waits for a free connection before it is shed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,6 +58,8 @@ impl Role {
 pub struct Database {
     pool: PgPool,
     role: Role,
+    /// Where the request at hand is to be done once only.
+    once: Option<Once>,
 }
 
 impl Database {
@@ -92,15 +99,32 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, role })
+        Ok(Self { pool, role, once: None })
     }
 
     /// Begins a transaction that sees the rows of one organization.
     ///
     /// One round trip. The role and the organization end with the transaction, so this also holds
     /// behind a pooler that gives connections out by transaction.
+    ///
+    /// Of a database that [`Once`] made, it is the transaction that the request is done in.
     pub async fn tenant(&self, organization: OrganizationId) -> Result<Tx, StoreError> {
-        self.begin("app.organization_id", &organization.to_string()).await
+        let id = organization.to_string();
+        let begin = self.begin("app.organization_id", &id);
+        match &self.once {
+            None => begin.await,
+            Some(once) => once.enter(organization, begin).await,
+        }
+    }
+
+    /// Whether what commits here is held back until the request is answered.
+    pub fn is_once(&self) -> bool {
+        self.once.is_some()
+    }
+
+    /// The same database for a request that is done once only.
+    pub(crate) fn with_once(&self, once: Once) -> Self {
+        Self { once: Some(once), ..self.clone() }
     }
 
     /// The same for filters over long lists: statements are planned for their values, because a plan
@@ -150,11 +174,22 @@ impl Database {
         self.begin("app.api_key_hash", &hex::encode(hash)).await
     }
 
+    /// Begins a transaction that sees the memberships of this user, in whatever organizations.
+    pub(crate) async fn presented_user(&self, user: Uuid) -> Result<Tx, StoreError> {
+        self.begin("app.user_id", &user.to_string()).await
+    }
+
+    /// Begins a transaction that counts requests by key, and forgets what aged out of such things, in all
+    /// organizations.
+    pub(crate) async fn access(&self) -> Result<Tx, StoreError> {
+        self.begin("app.scope", "access").await
+    }
+
     /// `setting` and `value` are text of our own making (ids, hex, literals), so they need no quoting.
     async fn begin(&self, setting: &str, value: &str) -> Result<Tx, StoreError> {
         let role = self.role.name();
         let sql = format!("begin; set local role {role}; set local {setting} = '{value}'");
-        self.pool.begin_with(AssertSqlSafe(sql)).await.during("database.begin")
+        self.pool.begin_with(AssertSqlSafe(sql)).await.map(Tx::new).during("database.begin")
     }
 
     /// Whether Postgres answers.
@@ -187,7 +222,7 @@ impl Owner {
 
     /// Begins a transaction that sees what belongs to no organization.
     pub(crate) async fn begin(&self, operation: &'static str) -> Result<Tx, StoreError> {
-        self.pool.begin().await.during(operation)
+        self.pool.begin().await.map(Tx::new).during(operation)
     }
 
     /// Begins a transaction inside an organization: an owner may be bound by row level security, too.

@@ -33,6 +33,9 @@ pub enum Problem {
     /// No such row.
     #[error("not found")]
     NotFound,
+    /// A request that is done once only, and was done, or is at work.
+    #[error("not to be done now")]
+    NotNow,
 }
 
 impl StoreError {
@@ -56,6 +59,7 @@ impl StoreError {
             Problem::Sealed(_) => "sealed value",
             Problem::Invalid(_) => "invalid",
             Problem::NotFound => "not found",
+            Problem::NotNow => "not to be done now",
         };
         format!("store.{} failed ({kind})", self.operation)
     }
@@ -70,7 +74,8 @@ impl StoreError {
             Problem::Migration(_)
             | Problem::Sealed(_)
             | Problem::Invalid(_)
-            | Problem::NotFound => false,
+            | Problem::NotFound
+            | Problem::NotNow => false,
         }
     }
 }

@@ -1,31 +1,27 @@
-//! API keys: known by their SHA-256 alone.
+//! API keys: made, shown, changed, rotated and revoked; known by their SHA-256 alone.
+//!
+//! A change stands in the audit log and is told to every process as its transaction commits, by a
+//! trigger (`postcall_access`, see [`crate::signals::AccessChanges`]); so is one by hand.
 
+mod change;
+mod create;
+mod find;
 mod format;
+mod key;
+mod rotate;
+mod scopes;
+mod usage;
 
-use chrono::{DateTime, Utc};
-use contract::ids::OrganizationId;
 use sha2::{Digest, Sha256};
-use sqlx::query;
-use uuid::Uuid;
 
-use crate::{Database, StoreError, database::commit, error::During};
-
+pub use change::{Changed, Changes, revoke, update};
+pub use create::{Created, MAX_KEYS, NewKey, create};
+pub use find::{ApiKey, find};
 pub use format::{generate, is_well_formed};
-
-/// A key that exists, with what it may do.
-#[derive(Debug, Clone)]
-pub struct ApiKey {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose rows it shows.
-    pub organization_id: OrganizationId,
-    /// What it may do; empty means everything.
-    pub scopes: Vec<String>,
-    /// Whether it may be used.
-    pub enabled: bool,
-    /// Until when.
-    pub expires_at: Option<DateTime<Utc>>,
-}
+pub use key::{Day, Key, days, get, page};
+pub use rotate::{Rotation, rotate};
+pub use scopes::{ALL, Scopes};
+pub use usage::{Used, count};
 
 /// What a key begins with, as lists show it: 10 characters say nothing of the other 39.
 pub(crate) fn prefix(key: &str) -> String {
@@ -35,25 +31,4 @@ pub(crate) fn prefix(key: &str) -> String {
 /// SHA-256 of a key, as the database keeps it.
 pub fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
-}
-
-/// Finds a key by its SHA-256.
-pub async fn find(db: &Database, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-    const OPERATION: &str = "keys.find";
-    let mut tx = db.presented_key(hash).await?;
-    let row = query!(
-        "select id, organization_id, scopes, enabled, expires_at from api_keys where key_hash = $1",
-        &hash,
-    )
-    .fetch_optional(&mut *tx)
-    .await
-    .during(OPERATION)?;
-    commit(tx, OPERATION).await?;
-    Ok(row.map(|row| ApiKey {
-        id: row.id,
-        organization_id: OrganizationId(row.organization_id),
-        scopes: row.scopes,
-        enabled: row.enabled,
-        expires_at: row.expires_at,
-    }))
 }

@@ -3,12 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use contract::ids::OrganizationId;
 use secrecy::SecretString;
 use sqlx::{
     postgres::{PgListener, PgPoolOptions},
     query,
 };
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::{Database, StoreError, database::connect_options, error::During};
 
@@ -17,12 +19,17 @@ pub const INBOX: &str = "postcall_inbox";
 /// Something new lies in `events`.
 pub const EVENTS: &str = "postcall_events";
 
+/// Somebody may do less or more than before; sent by triggers.
+const ACCESS: &str = "postcall_access";
+
 /// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that
 /// people wait for and is sent at most this often.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Polling goes on without a connection; one that hangs must not stop it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to hear of changes again.
+const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(500);
 
 /// Tells other processes that there is something new, soon and only once for many.
 #[derive(Debug, Clone)]
@@ -97,13 +104,80 @@ impl Listener {
     }
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
-        const OPERATION: &str = "signals.listen";
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(3))
-            .connect_lazy_with(connect_options(&self.url)?);
-        let mut listener = PgListener::connect_with(&pool).await.during(OPERATION)?;
-        listener.listen(self.channel).await.during(OPERATION)?;
-        Ok(listener)
+        connect(&self.url, self.channel).await
     }
+}
+
+async fn connect(url: &SecretString, channel: &str) -> Result<PgListener, StoreError> {
+    const OPERATION: &str = "signals.listen";
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(3))
+        .connect_lazy_with(connect_options(url)?);
+    let mut listener = PgListener::connect_with(&pool).await.during(OPERATION)?;
+    listener.listen(channel).await.during(OPERATION)?;
+    Ok(listener)
+}
+
+/// What is to be forgotten of who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessChange {
+    /// An API key was changed or revoked.
+    Key(Uuid),
+    /// A user joined or left an organization, or got another role there.
+    User(Uuid),
+    /// An organization was deleted, or brought back.
+    Organization(OrganizationId),
+    /// Nobody listened for a while: anything may have changed.
+    Anything,
+}
+
+/// Hears what changed of who may do what, as it is committed.
+#[derive(Debug)]
+pub struct AccessChanges {
+    url: SecretString,
+    inner: Option<PgListener>,
+}
+
+impl AccessChanges {
+    /// Connects when first asked.
+    pub fn new(url: &SecretString) -> Self {
+        Self { url: url.clone(), inner: None }
+    }
+
+    /// The next change. Goes on for ever: without a connection it tries to get one.
+    pub async fn next(&mut self) -> AccessChange {
+        loop {
+            let Some(listener) = &mut self.inner else {
+                let connecting = connect(&self.url, ACCESS);
+                match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                    Ok(Ok(listener)) => {
+                        self.inner = Some(listener);
+                        return AccessChange::Anything;
+                    }
+                    Ok(Err(_)) | Err(_) => tokio::time::sleep(BETWEEN_CONNECTIONS).await,
+                }
+                continue;
+            };
+            match listener.try_recv().await {
+                Ok(Some(heard)) => return read(heard.payload()),
+                Ok(None) | Err(_) => self.inner = None,
+            }
+        }
+    }
+}
+
+/// What no release of ours says may mean anything.
+fn read(payload: &str) -> AccessChange {
+    let parse = || {
+        let (kind, id) = payload.split_once(':')?;
+        let id = id.parse().ok()?;
+        match kind {
+            "key" => Some(AccessChange::Key(id)),
+            "user" => Some(AccessChange::User(id)),
+            "organization" => Some(AccessChange::Organization(OrganizationId(id))),
+            _ => None,
+        }
+    };
+    parse().unwrap_or(AccessChange::Anything)
 }

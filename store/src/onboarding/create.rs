@@ -81,7 +81,7 @@ pub async fn create(
     check(new)?;
     let options = connect_options(admin_url)?;
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-    let mut tx = pool.begin().await.during(OPERATION)?;
+    let mut tx = pool.begin().await.map(Tx::new).during(OPERATION)?;
     let id = OrganizationId(Uuid::now_v7());
     let created = write(&mut tx, id, new, timing).await;
     if created.is_ok() {
