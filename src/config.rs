@@ -3,6 +3,8 @@
 //! The only room that reads the environment. What is missing or wrong fails start-up with the
 //! variable's name and the fix. `.env.example` explains every variable.
 
+mod access;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,6 +13,8 @@ use providers::egress::Egress;
 use secrecy::{ExposeSecret, SecretString};
 use store::sealing::Sealer;
 use url::Url;
+
+use crate::api::rate_limits::LimitSettings;
 
 /// Own settings; any other variable that starts with `POSTCALL_` is an error, so that a typing
 /// mistake is not a silent default.
@@ -29,6 +33,9 @@ const OWN: &[&str] = &[
     "POSTCALL_LOG",
     "POSTCALL_LOG_FORMAT",
     "POSTCALL_PUBLIC_URL",
+    "POSTCALL_RATE_LIMIT_ADDRESS_PER_MINUTE",
+    "POSTCALL_RATE_LIMIT_KEY_PER_HOUR",
+    "POSTCALL_RATE_LIMIT_ORGANIZATION_PER_HOUR",
     "POSTCALL_RECORDING_MAX_BYTES",
     "POSTCALL_REPORT_GRACE_SECONDS",
     "POSTCALL_SMS_LOOK_UP_SECONDS",
@@ -36,6 +43,7 @@ const OWN: &[&str] = &[
     "POSTCALL_SPOOL_MAX_BYTES",
     "POSTCALL_STORAGE_URL",
     "POSTCALL_TASK_QUEUES",
+    "POSTCALL_TRUSTED_PROXIES",
     "POSTCALL_WORKER_LISTEN",
 ];
 
@@ -103,6 +111,8 @@ pub struct Config {
     pub inbox_group: usize,
     /// `POSTCALL_CHATTER_PER_SECOND`: messages of an organization that drive no call and are stored.
     pub chatter_per_second: std::num::NonZeroU32,
+    /// `POSTCALL_RATE_LIMIT_*` and `POSTCALL_TRUSTED_PROXIES`: how much of the API is too much.
+    pub rate_limits: LimitSettings,
     /// `POSTCALL_TASK_QUEUES`: which queues this worker serves.
     pub task_queues: Vec<String>,
     /// `POSTCALL_REPORT_GRACE_SECONDS`: how long an ended call waits for its report.
@@ -176,6 +186,10 @@ pub struct ProviderConfig {
     pub stripe_event_name: String,
     /// `SUPABASE_URL`, `SUPABASE_SERVICE_KEY`.
     pub supabase: Option<(String, SecretString)>,
+    /// `SUPABASE_URL`: whose tokens are believed, by the keys that it publishes.
+    pub supabase_url: Option<String>,
+    /// `SUPABASE_JWT_SECRET`: what tokens are believed by that are signed with a shared secret.
+    pub supabase_jwt_secret: Option<SecretString>,
 }
 
 /// Settings of the command line itself.
@@ -256,6 +270,7 @@ impl Config {
                 "500",
                 "a number of messages",
             )?,
+            rate_limits: vars.rate_limits()?,
             task_queues: vars.task_queues()?,
             report_grace: vars.seconds("POSTCALL_REPORT_GRACE_SECONDS", "60")?,
             sms_look_up: vars.seconds("POSTCALL_SMS_LOOK_UP_SECONDS", "20")?,
@@ -504,6 +519,8 @@ impl Vars {
                 .get("SUPABASE_URL")
                 .map(str::to_owned)
                 .zip(self.secret("SUPABASE_SERVICE_KEY")),
+            supabase_url: self.get("SUPABASE_URL").map(str::to_owned),
+            supabase_jwt_secret: self.jwt_secret()?,
         })
     }
 

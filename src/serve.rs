@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use providers::stripe::Mode;
+use providers::{stripe::Mode, supabase::tokens::Tokens};
 use store::{
     Database, Role,
     counters::Counters,
     objects::Objects,
-    signals::{EVENTS, Listener},
+    signals::{AccessChanges, EVENTS, Listener},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api,
-    config::Config,
+    api::{
+        self,
+        access::{Access, AccessSetup},
+    },
+    config::{Config, ProviderConfig},
     http_server,
     receiver::{self, Fallbacks, Receiver, Setup},
     telemetry,
@@ -28,6 +31,8 @@ const STRIPE_CONNECTIONS: u32 = 4;
 const API_CONNECTIONS: u32 = 16;
 /// The live streams look this often without a wake-up.
 const EVENTS_POLL: Duration = Duration::from_secs(1);
+/// What keys were used for last is written within this time.
+const LAST_COUNTS: Duration = Duration::from_secs(1);
 /// Requests in progress at a stop have this long.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -40,9 +45,11 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let stopping = CancellationToken::new();
     let events = Listener::new(&config.database_url, EVENTS, EVENTS_POLL);
     let live = api::live::Live::start(events, stopping.clone());
-    let health = api::health::Health::new(db.clone(), counters);
-    let egress = config.egress()?;
-    let state = api::ApiState::new(db, objects, live, health, config.sealer.clone(), egress);
+    let health = api::health::Health::new(db.clone(), counters.clone());
+    let access = Access::new(access_setup(&config, db.clone(), counters)?);
+    let tasks = access.start(AccessChanges::new(&config.database_url));
+    let (sealer, egress) = (config.sealer.clone(), config.egress()?);
+    let state = api::ApiState::new(db, objects, live, health, sealer, egress, access.clone());
     let receiver = Receiver::start(receiver_setup(&config)?)?;
     let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));
     let routes = api::router(state, others);
@@ -66,8 +73,25 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         () = serving => {}
         () = deadline => tracing::warn!("requests in progress are cut"),
     }
+    // A write that is under way ends first.
+    if !matches!(timeout(LAST_COUNTS, access.write_counts()).await, Ok(Ok(()))) {
+        tracing::warn!("the last requests of keys were not counted");
+    }
+    drop(tasks);
     tracing::info!("serve stops");
     Ok(())
+}
+
+fn access_setup(config: &Config, db: Database, redis: Counters) -> anyhow::Result<AccessSetup> {
+    let ProviderConfig { supabase_url, supabase_jwt_secret, .. } = &config.providers;
+    let tokens = Tokens::new(supabase_url.as_deref(), supabase_jwt_secret.as_ref());
+    Ok(AccessSetup {
+        db,
+        redis,
+        sealer: config.sealer.clone(),
+        tokens: tokens.context("SUPABASE_URL")?,
+        limits: config.rate_limits,
+    })
 }
 
 fn receiver_setup(config: &Config) -> anyhow::Result<Setup> {

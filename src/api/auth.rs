@@ -1,33 +1,27 @@
-//! Who asks: the API key of a request and the organization it belongs to.
+//! Who asks: an API key, or a user with a token of Supabase, and the organization it is about.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+mod key;
+mod presented;
+mod user;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
-};
-use chrono::{DateTime, Utc};
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
 use contract::ids::OrganizationId;
 use store::{
     audit::{Actor, Changer},
-    keys::{self, ApiKey},
+    keys::{ApiKey, Scopes},
+    memberships::MemberRole,
 };
+use uuid::Uuid;
 
+use self::presented::{Presented, presented};
 use super::{
     ApiState,
     problem::{Kind, Problem},
+    rate_limits::Tally,
 };
 use crate::http_server::PeerAddress;
-
-/// How long a key that was found is believed. A key that is disabled works for this much longer.
-const BELIEVED: Duration = Duration::from_secs(5);
-/// Keys in memory at a time; more are more than any process serves within five seconds.
-const MOST_KEYS: usize = 10_000;
 
 /// What a route needs a key to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +66,44 @@ pub enum Scope {
     ReadWebhooks,
     /// Endpoints made, changed, tested and deleted; deliveries made again.
     WriteWebhooks,
+    /// API keys, but for what they are.
+    ReadApiKeys,
+    /// API keys made, changed, rotated and revoked.
+    WriteApiKeys,
 }
 
 impl Scope {
+    /// Every scope that a key can have.
+    pub const ALL: &[Self] = &[
+        Self::ReadCalls,
+        Self::ReadAssistants,
+        Self::WriteAssistants,
+        Self::ReadAuditLog,
+        Self::ReadBilling,
+        Self::ReadCredentials,
+        Self::WriteCredentials,
+        Self::ReadEvents,
+        Self::ReadInbox,
+        Self::WriteInbox,
+        Self::ReadMembers,
+        Self::WriteMembers,
+        Self::ReadOrganization,
+        Self::WriteOrganization,
+        Self::ReadPhoneNumbers,
+        Self::WritePhoneNumbers,
+        Self::ReadTemplates,
+        Self::ReadUsage,
+        Self::ReadWebhooks,
+        Self::WriteWebhooks,
+        Self::ReadApiKeys,
+        Self::WriteApiKeys,
+    ];
+
+    /// Whether it lets look, and change nothing.
+    fn is_read(self) -> bool {
+        self.as_str().ends_with(":read")
+    }
+
     /// The scope in `api_keys.scopes`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -98,6 +127,8 @@ impl Scope {
             Self::ReadUsage => "usage:read",
             Self::ReadWebhooks => "webhooks:read",
             Self::WriteWebhooks => "webhooks:write",
+            Self::ReadApiKeys => "api-keys:read",
+            Self::WriteApiKeys => "api-keys:write",
         }
     }
 }
@@ -106,25 +137,76 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub struct Caller {
     organization: OrganizationId,
-    key: Arc<ApiKey>,
+    who: Who,
     /// The other end of the connection: in front of a proxy, the proxy.
     address: Option<IpAddr>,
 }
 
+/// By what it was proved.
+#[derive(Debug, Clone)]
+enum Who {
+    Key(Arc<ApiKey>),
+    /// A member of the organization.
+    User {
+        id: Uuid,
+        role: MemberRole,
+    },
+}
+
 impl Caller {
-    /// The organization, where the key has the scope. A key without any scopes has all.
+    /// The organization, where the key or the member's role allows it.
     pub fn may(&self, scope: Scope) -> Result<OrganizationId, Problem> {
-        let scopes = &self.key.scopes;
-        if scopes.is_empty() || scopes.iter().any(|has| has == scope.as_str()) {
-            return Ok(self.organization);
+        let name = scope.as_str();
+        let lacks = match &self.who {
+            Who::Key(key) if key.scopes.include(name) => return Ok(self.organization),
+            Who::Key(_) => format!("The key lacks the scope {name}."),
+            Who::User { role: MemberRole::Owner | MemberRole::Admin, .. } => {
+                return Ok(self.organization);
+            }
+            Who::User { .. } if scope.is_read() => return Ok(self.organization),
+            Who::User { .. } => {
+                format!("Members may only read; {name} is for owners and admins.")
+            }
+        };
+        Err(Problem::with_detail(Kind::Forbidden, lacks))
+    }
+
+    /// What keys the caller may make: nobody gives what he lacks.
+    pub(super) fn scopes(&self) -> Scopes {
+        match &self.who {
+            Who::Key(key) => key.scopes.clone(),
+            Who::User { role: MemberRole::Owner | MemberRole::Admin, .. } => Scopes::All,
+            Who::User { .. } => {
+                let reads = Scope::ALL.iter().filter(|scope| scope.is_read());
+                Scopes::of(reads.map(|scope| scope.as_str().to_owned()).collect())
+            }
         }
-        let detail = format!("The key lacks the scope {}.", scope.as_str());
-        Err(Problem::with_detail(Kind::Forbidden, detail))
+    }
+
+    /// The user, where it is one.
+    pub(super) fn user(&self) -> Option<Uuid> {
+        match &self.who {
+            Who::Key(_) => None,
+            Who::User { id, .. } => Some(*id),
+        }
+    }
+
+    /// The organization, whatever the caller may do in it.
+    pub(super) fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
+    /// Who asks: `api_key:{id}` or `user:{id}`.
+    pub(super) fn name(&self) -> String {
+        match &self.who {
+            Who::Key(key) => format!("api_key:{}", key.id),
+            Who::User { id, .. } => format!("user:{id}"),
+        }
     }
 
     /// Who asks, and from where, as the audit log names it.
     pub fn actor(&self) -> Actor {
-        Actor::new(format!("api_key:{}", self.key.id), self.address)
+        Actor::new(self.name(), self.address)
     }
 
     /// The organization and who asks, for a change, where the key has the scope.
@@ -136,135 +218,84 @@ impl Caller {
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
+    /// Counts the request, once: who asks again gets the same answer.
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
-        let refused = || Problem::new(Kind::Unauthenticated);
-        let presented = presented(&parts.headers).ok_or_else(refused)?;
-        if !keys::is_well_formed(presented) {
-            return Err(refused());
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
         }
-        let hash = keys::hash(presented);
-        let key = match api.keys.get(hash, Instant::now()) {
-            Some(key) => key,
-            None => {
-                let key = Arc::new(keys::find(&api.db, hash).await?.ok_or_else(refused)?);
-                api.keys.put(hash, key.clone(), Instant::now());
-                key
+        let tally = parts.extensions.get::<Tally>().cloned().unwrap_or_default();
+        let presented = presented(&parts.headers).ok_or(Problem::new(Kind::Unauthenticated))?;
+        let (organization, who) = match presented {
+            Presented::Key(text) => {
+                let key = key::admitted(&api.access, &tally, text).await?;
+                (key.organization_id, Who::Key(key))
+            }
+            Presented::Token(token) => {
+                user::admitted(&api.access, &tally, token, &parts.headers).await?
             }
         };
-        if !is_usable(&key, Utc::now()) {
-            return Err(refused());
-        }
         let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
-        Ok(Self { organization: key.organization_id, key, address })
-    }
-}
-
-fn is_usable(key: &ApiKey, now: DateTime<Utc>) -> bool {
-    key.enabled && key.expires_at.is_none_or(|end| now < end)
-}
-
-/// `Authorization: Bearer {key}` or, without that header, `X-API-Key: {key}`.
-fn presented(headers: &HeaderMap) -> Option<&str> {
-    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
-        return headers.get("x-api-key")?.to_str().ok();
-    };
-    let (scheme, key) = authorization.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_ascii())
-}
-
-type Hash = [u8; 32];
-/// Keys with the time at which they were found.
-type Found = HashMap<Hash, (Instant, Arc<ApiKey>)>;
-
-/// Keys that were found lately, by their SHA-256: most requests need no query for their key.
-///
-/// Keys that were not found are not remembered: guesses would push the good ones out.
-#[derive(Clone, Default)]
-pub struct KeyCache {
-    found: Arc<Mutex<Found>>,
-}
-
-impl KeyCache {
-    fn get(&self, hash: Hash, now: Instant) -> Option<Arc<ApiKey>> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, key) = found.get(&hash)?;
-        (now.duration_since(*at) < BELIEVED).then(|| key.clone())
-    }
-
-    fn put(&self, hash: Hash, key: Arc<ApiKey>, now: Instant) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() >= MOST_KEYS {
-            found.retain(|_, (at, _)| now.duration_since(*at) < BELIEVED);
-        }
-        if found.len() < MOST_KEYS {
-            found.insert(hash, (now, key));
-        }
+        let caller = Self { organization, who, address };
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
-    use uuid::Uuid;
-
     use super::*;
 
-    fn key(scopes: &[&str]) -> ApiKey {
-        ApiKey {
+    fn caller(who: Who) -> Caller {
+        Caller { organization: OrganizationId(Uuid::nil()), who, address: None }
+    }
+
+    fn with_key(scopes: &[&str]) -> Caller {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        caller(Who::Key(Arc::new(ApiKey {
             id: Uuid::nil(),
             organization_id: OrganizationId(Uuid::nil()),
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            scopes: Scopes::of(scopes),
             enabled: true,
             expires_at: None,
-        }
-    }
-
-    #[test]
-    fn a_key_comes_in_either_header() {
-        let headers = |name: HeaderName, value: &'static str| {
-            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
-        };
-        let bearer = |value| headers(header::AUTHORIZATION, value);
-        assert_eq!(presented(&bearer("Bearer vx_1")), Some("vx_1"));
-        assert_eq!(presented(&bearer("bearer  vx_1")), Some("vx_1"));
-        assert_eq!(presented(&headers(HeaderName::from_static("x-api-key"), "vx_1")), Some("vx_1"));
-        assert_eq!(presented(&bearer("Basic vx_1")), None);
-        assert_eq!(presented(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn disabled_and_expired_keys_are_not_usable() {
-        let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
-        assert!(is_usable(&key(&[]), now));
-        assert!(!is_usable(&ApiKey { enabled: false, ..key(&[]) }, now));
-        assert!(!is_usable(&ApiKey { expires_at: Some(now), ..key(&[]) }, now));
+            replaced_until: None,
+            rate_limit: None,
+            usage_quota: None,
+            usage_count: 0,
+        })))
     }
 
     #[test]
     fn scopes_narrow_a_key() {
-        let caller = |scopes: &[&str]| Caller {
-            organization: OrganizationId(Uuid::nil()),
-            key: Arc::new(key(scopes)),
-            address: None,
-        };
-        assert!(caller(&[]).may(Scope::ReadUsage).is_ok());
-        assert!(caller(&["usage:read"]).may(Scope::ReadUsage).is_ok());
-        let refused = caller(&["calls:read"]).may(Scope::ReadUsage).unwrap_err();
+        assert!(with_key(&[]).may(Scope::ReadUsage).is_ok());
+        assert!(with_key(&["usage:read"]).may(Scope::ReadUsage).is_ok());
+        let refused = with_key(&["calls:read"]).may(Scope::ReadUsage).unwrap_err();
         assert_eq!(refused.kind(), Kind::Forbidden);
     }
 
     #[test]
-    fn keys_are_believed_for_five_seconds_and_bounded_in_number() {
-        let (cache, start) = (KeyCache::default(), Instant::now());
-        let hash = |number: usize| keys::hash(&number.to_string());
-        for number in 0..=MOST_KEYS {
-            cache.put(hash(number), Arc::new(key(&[])), start);
+    fn members_read_and_owners_and_admins_do_everything() {
+        let user = |role| caller(Who::User { id: Uuid::nil(), role });
+        for role in [MemberRole::Owner, MemberRole::Admin] {
+            assert!(Scope::ALL.iter().all(|scope| user(role).may(*scope).is_ok()), "{role:?}");
+            assert_eq!(user(role).scopes(), Scopes::All);
         }
-        assert!(cache.get(hash(0), start + Duration::from_secs(4)).is_some());
-        assert!(cache.get(hash(0), start + BELIEVED).is_none());
-        assert!(cache.get(hash(MOST_KEYS), start).is_none());
-        cache.put(hash(MOST_KEYS), Arc::new(key(&[])), start + BELIEVED);
-        assert!(cache.get(hash(MOST_KEYS), start + BELIEVED).is_some());
+        let member = user(MemberRole::Member);
+        for scope in Scope::ALL {
+            assert_eq!(member.may(*scope).is_ok(), scope.is_read(), "{scope:?}");
+            assert_eq!(member.scopes().include(scope.as_str()), scope.is_read(), "{scope:?}");
+        }
+        assert_eq!(member.actor().name(), format!("user:{}", Uuid::nil()));
+    }
+
+    #[test]
+    fn every_scope_says_whether_it_reads_or_writes() {
+        let mut names: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        for name in &names {
+            assert!(name.ends_with(":read") || name.ends_with(":write"), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Scope::ALL.len());
     }
 }

@@ -24,6 +24,7 @@ use super::{
     ApiState,
     auth::{Caller, Scope},
     body::Body,
+    idempotency::Once,
     problem::{Kind, Problem},
 };
 
@@ -129,7 +130,7 @@ fn check(
     (status = 409, response = Problem)))]
 async fn rotate(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     ProviderPath { provider }: ProviderPath,
     Body(asked): Body<RotateProviderCredentials>,
 ) -> Result<Json<ProviderCredentials>, Problem> {

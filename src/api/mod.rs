@@ -4,6 +4,8 @@
 //! Deliberately absent: SQL, Temporal and providers' formats. A handler gets an organization only
 //! from [`auth::Caller`], and reads only through `store`, whose transactions are bound to it.
 
+pub mod access;
+pub mod api_keys;
 mod assistants;
 pub(crate) mod audit_log;
 pub mod auth;
@@ -22,6 +24,7 @@ pub mod events;
 pub mod extract;
 pub mod health;
 mod html;
+mod idempotency;
 pub mod inbox;
 pub mod live;
 mod members;
@@ -30,6 +33,7 @@ mod organization;
 mod phone_numbers;
 pub mod problem;
 mod problem_kinds;
+pub mod rate_limits;
 pub mod reconcile;
 pub mod recordings;
 pub mod request_id;
@@ -48,7 +52,7 @@ use std::any::Any;
 use axum::{
     Router,
     extract::FromRef,
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use providers::egress::Egress;
@@ -63,7 +67,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::{
-    auth::KeyCache,
+    access::Access,
     health::Health,
     live::Live,
     problem::{Kind, Problem},
@@ -90,7 +94,8 @@ pub struct ApiState {
     events: Teller,
     /// What endpoints' URLs are judged by.
     egress: Egress,
-    keys: KeyCache,
+    /// What requests are judged by.
+    access: Access,
 }
 
 impl ApiState {
@@ -103,12 +108,12 @@ impl ApiState {
         health: Health,
         sealer: Sealer,
         egress: Egress,
+        access: Access,
     ) -> Self {
         let cursor_key = sealer.derive("api cursor");
         let inbox = Teller::start(&db, INBOX);
         let events = Teller::start(&db, EVENTS);
-        let keys = KeyCache::default();
-        Self { db, objects, live, health, sealer, cursor_key, inbox, events, egress, keys }
+        Self { db, objects, live, health, sealer, cursor_key, inbox, events, egress, access }
     }
 }
 
@@ -122,6 +127,10 @@ impl FromRef<ApiState> for Health {
 pub fn router(state: ApiState, others: Router) -> Router {
     let document = openapi();
     let (routes, _) = routes().split_for_parts();
+    // The last one comes first.
+    let routes = routes
+        .layer(from_fn_with_state(state.clone(), idempotency::once))
+        .layer(from_fn_with_state(state.clone(), rate_limits::guard));
     finished(routes.with_state(state).merge(docs::router(&document)).merge(others))
 }
 
@@ -140,6 +149,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(usage::router())
         .merge(reconcile::router())
         .merge(billing::router())
+        .merge(api_keys::router())
         .merge(webhooks::router())
         .merge(credentials::router())
         .merge(events::router())

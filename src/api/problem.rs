@@ -28,6 +28,8 @@ pub struct Problem {
     kind: Kind,
     detail: Option<Cow<'static, str>>,
     errors: Vec<FieldError>,
+    /// Seconds, where the kind alone does not say.
+    retry_after: Option<u32>,
 }
 
 /// What is wrong with one part of a request.
@@ -69,12 +71,12 @@ pub(super) struct Body<'a> {
 impl Problem {
     /// A problem that needs no more words than its kind has.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Vec::new() }
+        Self { kind, detail: None, errors: Vec::new(), retry_after: None }
     }
 
     /// A problem with words of its own.
     pub fn with_detail(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: Some(detail.into()), errors: Vec::new() }
+        Self { kind, detail: Some(detail.into()), errors: Vec::new(), retry_after: None }
     }
 
     /// There is no such `thing`.
@@ -102,12 +104,18 @@ impl Problem {
         let errors =
             fields.into_iter().map(|(name, detail)| FieldError { pointer: pointer(name), detail });
         let errors = errors.collect();
-        Self { kind: Kind::InvalidRequest, detail: Some(detail.into()), errors }
+        Self { errors, ..Self::with_detail(Kind::InvalidRequest, detail) }
     }
 
     fn field(place: &str, name: &str, detail: String) -> Self {
         let errors = vec![error(place, name, detail)];
-        Self { kind: Kind::InvalidRequest, detail: None, errors }
+        Self { errors, ..Self::new(Kind::InvalidRequest) }
+    }
+
+    /// With the seconds after which it is worth another try.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// What kind of problem it is.
@@ -143,7 +151,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.kind {
-            Kind::Unauthenticated => {
+            Kind::Unauthenticated | Kind::KeyExpired | Kind::KeyDisabled => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Kind::Unavailable | Kind::TooManyStreams => {
@@ -151,6 +159,9 @@ impl IntoResponse for Problem {
                 headers.insert(header::RETRY_AFTER, seconds);
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
@@ -173,6 +184,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if matches!(error.problem(), store::error::Problem::NotFound) {
             Self::new(Kind::NotFound)
+        } else if matches!(error.problem(), store::error::Problem::NotNow) {
+            // What is answered in its place is known where the request came in.
+            Self::new(Kind::IdempotencyUnderWay)
         } else if error.can_retry() {
             tracing::warn!(%error, "a request could not be answered for now");
             Self::new(Kind::Unavailable)

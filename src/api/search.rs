@@ -24,7 +24,7 @@ use super::{
 
 const DEFAULT_LIMIT: u16 = 20;
 /// A snippet is cut from the whole transcript, so pages are smaller than those of plain lists.
-const MAX_LIMIT: u16 = 100;
+const MAX_LIMIT: u16 = 250;
 const DEFAULT_DAYS: i64 = 30;
 /// Bytes of a search: long enough for sentences.
 const LONGEST_SEARCH: usize = 500;
@@ -49,7 +49,7 @@ pub struct SearchQuery {
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Matches in a page.
-    #[param(minimum = 1, maximum = 100, default = 20)]
+    #[param(minimum = 1, maximum = 250, default = 20)]
     limit: Option<u16>,
     /// `next_cursor` of the page before, with the same search and times.
     cursor: Option<String>,

@@ -1,7 +1,7 @@
 //! The router as a whole, without a database: what must be refused before anything is read.
 #![expect(clippy::unwrap_used, reason = "a failed test")]
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -13,7 +13,7 @@ use store::{Database, Role, counters::Counters, objects::Objects, signals};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::*;
+use super::{access::AccessSetup, rate_limits::LimitSettings, *};
 
 /// Nothing listens there.
 const NOWHERE: &str = "postgres://127.0.0.1:1/none";
@@ -27,9 +27,24 @@ fn api() -> Router {
     let listener = signals::Listener::new(&url, signals::EVENTS, Duration::from_secs(1));
     let live = Live::start(listener, CancellationToken::new());
     let counters = Counters::new(&SecretString::from("redis://127.0.0.1:1")).unwrap();
-    let health = Health::new(db.clone(), counters);
+    let health = Health::new(db.clone(), counters.clone());
     let (sealer, egress) = (Sealer::new([7; 32]), Egress::new(false));
-    router(ApiState::new(db, objects, live, health, sealer, egress), Router::new())
+    let many = NonZeroU32::MAX;
+    let limits = LimitSettings {
+        key_per_hour: many,
+        organization_per_hour: many,
+        address_per_minute: many,
+        trusted_proxies: 0,
+    };
+    let setup = AccessSetup {
+        db: db.clone(),
+        redis: counters,
+        sealer: sealer.clone(),
+        tokens: None,
+        limits,
+    };
+    let access = Access::new(setup);
+    router(ApiState::new(db, objects, live, health, sealer, egress, access), Router::new())
 }
 
 async fn ask(request: Request<Body>) -> Response<Body> {

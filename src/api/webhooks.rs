@@ -34,11 +34,12 @@ use super::{
     cursor,
     etag::{etag, expected},
     extract::{Id, Parameters, limit},
+    idempotency::Once,
     problem::{Kind, Problem},
 };
 
 const DEFAULT_LIMIT: u16 = 50;
-const MAX_LIMIT: u16 = 100;
+const MAX_LIMIT: u16 = 250;
 /// Twenty headers of 1,100 bytes, a URL and a description, with room to spare.
 const LARGEST_BODY: usize = 64 * 1024;
 /// Seconds: a day.
@@ -91,7 +92,7 @@ async fn list(
     (status = 409, response = Problem)))]
 async fn create(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Body(asked): Body<CreateWebhook>,
 ) -> Result<Response, Problem> {
     let changer = changer(&caller)?;
@@ -209,7 +210,7 @@ async fn delete(
     (status = 409, response = Problem)))]
 async fn rotate_secret(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Id(id): Id<EndpointId>,
     MaybeBody(asked): MaybeBody<RotateSecret>,
 ) -> Result<Response, Problem> {

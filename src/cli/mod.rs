@@ -10,6 +10,7 @@ mod doctor;
 mod histories;
 mod inbox;
 mod installation;
+mod keys;
 mod listen;
 mod member;
 mod number;
@@ -111,6 +112,9 @@ enum Command {
     /// Endpoints that events are sent to, and what became of the events.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// API keys of the organization.
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
     /// Minutes used, by day and period, and the books behind them.
     #[command(subcommand)]
     Usage(usage::UsageCommand),
@@ -224,6 +228,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Inbox(command) => inbox::run(command).await?,
         Command::Credentials(command) => credentials::run(command).await?,
         Command::Webhooks(command) => webhooks::run(command).await?,
+        Command::Key(command) => keys::run(command).await?,
         Command::Usage(command) => usage::run(command).await?,
         Command::Billing(command) => billing::run(command).await?,
         Command::Org(command) => org::run(command).await?,

@@ -262,6 +262,10 @@ fn environment(
         ("POSTCALL_PUBLIC_URL", state.api_url.clone()),
         ("POSTCALL_SMS_LOOK_UP_SECONDS", "2".to_owned()),
         ("POSTCALL_REPORT_GRACE_SECONDS", "10".to_owned()),
+        // Benchmarks ask from one address, for one organization.
+        ("POSTCALL_RATE_LIMIT_KEY_PER_HOUR", "10000000".to_owned()),
+        ("POSTCALL_RATE_LIMIT_ORGANIZATION_PER_HOUR", "10000000".to_owned()),
+        ("POSTCALL_RATE_LIMIT_ADDRESS_PER_MINUTE", "1000000".to_owned()),
         ("VAPI_BASE_URL", format!("{fakes}/vapi")),
         ("VAPI_API_KEY", "vapi_demo_key".to_owned()),
         ("RETELL_BASE_URL", format!("{fakes}/retell")),

@@ -1,9 +1,6 @@
 //! Second thoughts about stored events: read them again, or never.
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-};
+use axum::{Json, extract::DefaultBodyLimit};
 use chrono::{DateTime, Utc, serde::ts_microseconds};
 use contract::{call::Provider, ids::InboxId};
 use serde::{Deserialize, Serialize};
@@ -22,6 +19,7 @@ use crate::api::{
     body::Body,
     cursor,
     extract::Id,
+    idempotency::Once,
     problem::{Kind, Problem},
     schema,
     timestamp::Timestamp,
@@ -140,7 +138,7 @@ struct BatchPosition {
     (status = 409, response = Problem)))]
 async fn replay_one(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Id(id): Id<InboxId>,
 ) -> Result<Json<ReplayedEvent>, Problem> {
     let organization = caller.may(Scope::WriteInbox)?;
@@ -171,7 +169,7 @@ async fn replay_one(
     (status = 409, response = Problem)))]
 async fn discard(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Id(id): Id<InboxId>,
 ) -> Result<Json<DiscardedEvent>, Problem> {
     let organization = caller.may(Scope::WriteInbox)?;
@@ -195,7 +193,7 @@ async fn discard(
     (status = 400, response = Problem)))]
 async fn replay_many(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Body(asked): Body<ReplayRequest>,
 ) -> Result<Json<ReplayBatch>, Problem> {
     let organization = caller.may(Scope::WriteInbox)?;

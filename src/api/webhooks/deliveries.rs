@@ -29,6 +29,7 @@ use crate::api::{
     auth::{Caller, Scope},
     cursor,
     extract::{Id, Parameters, limit, text},
+    idempotency::Once,
     problem::{Kind, Problem},
     schema,
     timestamp::Timestamp,
@@ -55,7 +56,7 @@ pub(super) struct DeliveriesQuery {
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Deliveries in a page.
-    #[param(minimum = 1, maximum = 100, default = 50)]
+    #[param(minimum = 1, maximum = 250, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<String>,
@@ -174,7 +175,7 @@ async fn list(
     (status = 409, response = Problem)))]
 async fn resend(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     DeliveryPath { id, delivery_id }: DeliveryPath,
 ) -> Result<(StatusCode, Json<WebhookDelivery>), Problem> {
     let changer = changer(&caller)?;

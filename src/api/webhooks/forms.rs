@@ -21,7 +21,7 @@ use crate::api::{body::some, schema, timestamp::Timestamp};
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
     /// Items in a page.
-    #[param(minimum = 1, maximum = 100, default = 50)]
+    #[param(minimum = 1, maximum = 250, default = 50)]
     pub(super) limit: Option<u16>,
     /// `next_cursor` of the page before.
     pub(super) cursor: Option<String>,

@@ -25,7 +25,7 @@ use crate::api::{
 };
 
 /// A row carries payload, answer and headers, up to 44 KB: pages stay under 5 MB.
-const MAX_LIMIT: u16 = 100;
+const MAX_LIMIT: u16 = 250;
 /// Types of events and error codes are shorter, in bytes.
 pub(super) const LONGEST_WORD: usize = 100;
 
@@ -62,7 +62,7 @@ pub(super) struct LogsQuery {
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Rows in a page.
-    #[param(minimum = 1, maximum = 100, default = 50)]
+    #[param(minimum = 1, maximum = 250, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<String>,

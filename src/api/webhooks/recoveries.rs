@@ -26,6 +26,7 @@ use crate::api::{
     body::Body,
     cursor,
     extract::{Id, Parameters, limit},
+    idempotency::Once,
     problem::{Kind, Problem},
     timestamp::Timestamp,
 };
@@ -229,7 +230,7 @@ from_path!(ChangePath);
     (status = 409, response = Problem)))]
 async fn recover(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Id(id): Id<EndpointId>,
     Body(request): Body<RecoverRequest>,
 ) -> Result<(StatusCode, Json<RecoveryBegun>), Problem> {
@@ -329,7 +330,7 @@ async fn items(
     (status = 409, response = Problem)))]
 async fn change(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     path: ChangePath,
 ) -> Result<Json<Recovery>, Problem> {
     let organization = caller.may(Scope::WriteWebhooks)?;

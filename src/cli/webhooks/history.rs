@@ -52,7 +52,7 @@ pub(in crate::cli) struct LogsArgs {
     /// Before this time (RFC 3339).
     #[arg(long)]
     to: Option<String>,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 50)]
     limit: u32,
 }
@@ -73,7 +73,7 @@ pub(in crate::cli) struct DeliveriesArgs {
     /// Made before this time (RFC 3339).
     #[arg(long)]
     to: Option<String>,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 50)]
     limit: u32,
 }

@@ -25,7 +25,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 100)]
     limit: u32,
     /// Form of the output.

@@ -36,7 +36,7 @@ pub(in crate::cli) struct RecoverArgs {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     of: OneArgs,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 50)]
     limit: u32,
 }
@@ -47,7 +47,7 @@ pub(in crate::cli) struct ItemsArgs {
     of: OneArgs,
     /// The recovery's id.
     recovery_id: RecoveryId,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to 250.
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
