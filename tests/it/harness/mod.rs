@@ -9,8 +9,10 @@ pub(crate) mod history;
 pub(crate) mod nemesis;
 pub(crate) mod permuted;
 pub(crate) mod rows;
+pub(crate) mod serves;
 mod shared;
 pub(crate) mod signed;
+pub(crate) mod tcp_proxy;
 pub(crate) mod wait;
 pub(crate) mod world;
 

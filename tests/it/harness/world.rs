@@ -9,7 +9,10 @@ use postcall::dev::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::shared::{self, folder, places, shared};
+use super::{
+    shared::{self, folder, places, shared},
+    tcp_proxy::TcpProxy,
+};
 
 /// How a world differs from the usual one.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) own_servers: bool,
     /// Leaves the worker to the test.
     pub(crate) no_worker: bool,
+    /// What stands between `serve` and Redis.
+    pub(crate) redis_proxy: Option<TcpProxy>,
 }
 
 /// Everything a test needs. Dropping it ends its processes.
@@ -35,9 +40,9 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     pub(crate) redis_url: String,
     pub(crate) servers: Option<Servers>,
-    environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<String, String>,
     /// Nothing while a test has killed it.
-    serve: Option<OwnProcess>,
+    pub(super) serve: Option<OwnProcess>,
     worker: Option<OwnProcess>,
 }
 
@@ -75,7 +80,13 @@ impl World {
         }
         let listen = free_address();
         let temporal_address = used.temporal.address();
-        let redis_url = used.redis.url();
+        let redis_url = match &options.redis_proxy {
+            Some(proxy) => {
+                proxy.lead_to(used.redis.address());
+                format!("redis://{}", proxy.address())
+            }
+            None => used.redis.url(),
+        };
         let mut environment = environment(&Surroundings {
             listen,
             database_url: &database_url,
@@ -229,6 +240,10 @@ fn environment(around: &Surroundings<'_>) -> BTreeMap<String, String> {
         ("POSTCALL_ALLOW_LOOPBACK", "1".to_owned()),
         ("POSTCALL_REPORT_GRACE_SECONDS", "3".to_owned()),
         ("POSTCALL_SMS_LOOK_UP_SECONDS", "1".to_owned()),
+        // Tests look as often as they like, all from one address.
+        ("POSTCALL_RATE_LIMIT_KEY_PER_HOUR", "10000000".to_owned()),
+        ("POSTCALL_RATE_LIMIT_ORGANIZATION_PER_HOUR", "10000000".to_owned()),
+        ("POSTCALL_RATE_LIMIT_ADDRESS_PER_MINUTE", "1000000".to_owned()),
         ("VAPI_BASE_URL", format!("{fakes}/vapi")),
         ("VAPI_API_KEY", "vapi_test_key".to_owned()),
         ("RETELL_BASE_URL", format!("{fakes}/retell")),
@@ -255,7 +270,7 @@ pub(crate) async fn connect(url: &SecretString) -> tokio_postgres::Client {
     client
 }
 
-async fn spawn_serve(
+pub(super) async fn spawn_serve(
     folder: &std::path::Path,
     environment: &BTreeMap<String, String>,
     http: &reqwest::Client,
