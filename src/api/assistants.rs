@@ -28,6 +28,7 @@ use super::{
     configuration, cursor,
     etag::{expected, stale, tagged},
     extract::{Id, Parameters, limit},
+    idempotency::Once,
     problem::{Kind, Problem},
     wrong::Wrong,
 };
@@ -83,7 +84,7 @@ async fn list(
     (status = 409, response = Problem)))]
 async fn create(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Body(asked): Body<CreateAssistant>,
 ) -> Result<Response, Problem> {
     let changer = caller.changer(Scope::WriteAssistants)?;

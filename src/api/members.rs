@@ -19,6 +19,7 @@ use super::{
     body::Body,
     cursor,
     extract::{Id, Parameters, limit},
+    idempotency::Once,
     problem::{Kind, Problem},
     wrong::Wrong,
 };
@@ -66,7 +67,7 @@ async fn list(
     (status = 409, response = Problem)))]
 async fn add(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Body(asked): Body<AddMember>,
 ) -> Result<(StatusCode, Json<Member>), Problem> {
     let changer = caller.changer(Scope::WriteMembers)?;

@@ -28,6 +28,7 @@ use super::{
     cursor,
     etag::{expected, stale, tagged},
     extract::{Id, Parameters, limit},
+    idempotency::Once,
     problem::{Kind, Problem},
     wrong::Wrong,
 };
@@ -81,7 +82,7 @@ async fn list(
     (status = 409, response = Problem)))]
 async fn create(
     caller: Caller,
-    State(api): State<ApiState>,
+    Once(api): Once,
     Body(asked): Body<CreatePhoneNumber>,
 ) -> Result<Response, Problem> {
     let changer = caller.changer(Scope::WritePhoneNumbers)?;

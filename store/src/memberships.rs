@@ -6,16 +6,7 @@ use uuid::Uuid;
 
 use crate::{Database, StoreError, database::commit, error::During};
 
-/// What a member may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemberRole {
-    /// Everything.
-    Owner,
-    /// Everything, but for the owners' own affairs.
-    Admin,
-    /// Reads.
-    Member,
-}
+pub use crate::members::MemberRole;
 
 /// A user's place in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +39,7 @@ pub async fn of_user(db: &Database, user: Uuid) -> Result<Vec<Membership>, Store
     let membership = |organization: Uuid, role: &str| Membership {
         organization: OrganizationId(organization),
         // A role of a later release is one that this release gives the least to.
-        role: match role {
-            "owner" => MemberRole::Owner,
-            "admin" => MemberRole::Admin,
-            _ => MemberRole::Member,
-        },
+        role: MemberRole::read(role).unwrap_or(MemberRole::Member),
     };
     Ok(rows.into_iter().map(|row| membership(row.organization_id, &row.role)).collect())
 }
