@@ -81,7 +81,6 @@ impl<K: Hash + Eq, V> Believed<K, V> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
     use std::convert::Infallible;
 
