@@ -6,6 +6,7 @@ use anyhow::Context;
 use providers::{stripe::Mode, supabase::tokens::Tokens};
 use store::{
     Database, Role,
+    cache::Cache,
     counters::Counters,
     objects::Objects,
     signals::{AccessChanges, EVENTS, Listener},
@@ -46,10 +47,13 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
     let events = Listener::new(&config.database_url, EVENTS, EVENTS_POLL);
     let live = api::live::Live::start(events, stopping.clone());
     let health = api::health::Health::new(db.clone(), counters.clone());
+    let cache = Cache::new(counters.clone());
     let access = Access::new(access_setup(&config, db.clone(), counters)?);
     let tasks = access.start(AccessChanges::new(&config.database_url));
     let (sealer, egress) = (config.sealer.clone(), config.egress()?);
-    let state = api::ApiState::new(db, objects, live, health, sealer, egress, access.clone());
+    let setup =
+        api::ApiSetup { db, cache, objects, live, health, sealer, egress, access: access.clone() };
+    let state = api::ApiState::new(setup);
     let receiver = Receiver::start(receiver_setup(&config)?)?;
     let others = receiver::router(receiver).merge(telemetry::metrics_router(metrics));
     let routes = api::router(state, others);

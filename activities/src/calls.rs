@@ -10,7 +10,9 @@ use contract::{
     steps::{Step, StepRecord, StepStatus},
 };
 use providers::supabase::Broadcaster;
-use store::{Database, counters::Counters, recordings, results, signals::Teller, usage::Total};
+use store::{
+    Database, counters::Counters, recordings, results, signals::Teller, usage::Projection,
+};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -68,12 +70,12 @@ impl CallActivities {
     ) -> Result<(), ActivityError> {
         self.faults.point("close.before").await?;
         self.note_failures(input.call, &input.steps).await?;
-        let closed = store::calls::close(&self.db, input.call, &input.steps)
+        let closed = store::calls::close(&self.db, input.call, &input.steps, self.clock.now())
             .await
             .map_err(|error| of_store_until_done(&error))?;
         self.events.tell();
         self.faults.point("close.written").await?;
-        self.project(input.call.organization_id, &closed.totals).await?;
+        self.project(input.call.organization_id, &closed.projection).await?;
         self.broadcast(input.call, &closed.steps).await;
         self.faults.point("close.after").await
     }
@@ -106,14 +108,9 @@ impl CallActivities {
     async fn project(
         &self,
         organization: OrganizationId,
-        totals: &[Total],
+        projection: &Projection,
     ) -> Result<(), ActivityError> {
-        let mut projected = Ok(());
-        for total in totals {
-            projected = projected.and(self.counters.project(total).await);
-        }
-        let forgotten = self.counters.forget_recent_calls(organization).await;
-        if let Err(error) = projected.and(forgotten) {
+        if let Err(error) = self.counters.show(organization, projection).await {
             tracing::warn!(%error, %organization, "Redis takes no counters now");
             self.unprojected
                 .send(organization)

@@ -40,6 +40,8 @@ pub enum Scope {
     ReadCredentials,
     /// Setting, rotating and removing credentials for providers.
     WriteCredentials,
+    /// What a dashboard shows at a glance.
+    ReadDashboard,
     /// The live stream.
     ReadEvents,
     /// What providers said, as they said it.
@@ -114,6 +116,7 @@ impl Scope {
             Self::ReadBilling => "billing:read",
             Self::ReadCredentials => "credentials:read",
             Self::WriteCredentials => "credentials:write",
+            Self::ReadDashboard => "dashboard:read",
             Self::ReadEvents => "events:read",
             Self::ReadInbox => "inbox:read",
             Self::WriteInbox => "inbox:write",

@@ -16,6 +16,7 @@ pub(crate) mod configuration;
 pub mod credentials;
 mod csv;
 mod cursor;
+pub mod dashboard;
 pub(crate) mod days;
 mod docs;
 mod etag;
@@ -58,7 +59,9 @@ use axum::{
 use providers::egress::Egress;
 use store::{
     Database,
+    cache::Cache,
     objects::Objects,
+    reads::dashboard::Dashboards,
     sealing::Sealer,
     signals::{EVENTS, INBOX, Teller},
 };
@@ -96,24 +99,51 @@ pub struct ApiState {
     egress: Egress,
     /// What requests are judged by.
     access: Access,
+    dashboards: Dashboards,
+}
+
+/// What the API is built from.
+pub struct ApiSetup {
+    /// Rows, as role [`store::Role::Api`].
+    pub db: Database,
+    /// What Redis keeps of them.
+    pub cache: Cache,
+    /// Recordings.
+    pub objects: Objects,
+    /// Wake-ups of the live streams.
+    pub live: Live,
+    /// What readiness looks at.
+    pub health: Health,
+    /// Seals secrets that customers set.
+    pub sealer: Sealer,
+    /// What endpoints' URLs are judged by.
+    pub egress: Egress,
+    /// What requests are judged by.
+    pub access: Access,
 }
 
 impl ApiState {
     /// The state of an API whose secrets are sealed, and whose cursors are signed, with the key
-    /// of `sealer`. Needs a runtime.
-    pub fn new(
-        db: Database,
-        objects: Objects,
-        live: Live,
-        health: Health,
-        sealer: Sealer,
-        egress: Egress,
-        access: Access,
-    ) -> Self {
+    /// of its sealer. Needs a runtime.
+    pub fn new(setup: ApiSetup) -> Self {
+        let ApiSetup { db, cache, objects, live, health, sealer, egress, access } = setup;
         let cursor_key = sealer.derive("api cursor");
         let inbox = Teller::start(&db, INBOX);
         let events = Teller::start(&db, EVENTS);
-        Self { db, objects, live, health, sealer, cursor_key, inbox, events, egress, access }
+        let dashboards = Dashboards::new(db.clone(), cache);
+        Self {
+            db,
+            objects,
+            live,
+            health,
+            sealer,
+            cursor_key,
+            inbox,
+            events,
+            egress,
+            access,
+            dashboards,
+        }
     }
 }
 
@@ -146,6 +176,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(recordings::router())
         .merge(results::router())
         .merge(search::router())
+        .merge(dashboard::router())
         .merge(usage::router())
         .merge(reconcile::router())
         .merge(billing::router())

@@ -180,8 +180,14 @@ impl ToResponse<'static> for Problem {
 }
 
 impl From<StoreError> for Problem {
-    /// Logs the failure: here it becomes an answer, and the client is not told of it.
     fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for Problem {
+    /// Logs the failure: here it becomes an answer, and the client is not told of it.
+    fn from(error: &StoreError) -> Self {
         if matches!(error.problem(), store::error::Problem::NotFound) {
             Self::new(Kind::NotFound)
         } else if matches!(error.problem(), store::error::Problem::NotNow) {

@@ -38,13 +38,15 @@ fn api() -> Router {
     };
     let setup = AccessSetup {
         db: db.clone(),
-        redis: counters,
+        redis: counters.clone(),
         sealer: sealer.clone(),
         tokens: None,
         limits,
     };
     let access = Access::new(setup);
-    router(ApiState::new(db, objects, live, health, sealer, egress, access), Router::new())
+    let cache = Cache::new(counters);
+    let setup = ApiSetup { db, cache, objects, live, health, sealer, egress, access };
+    router(ApiState::new(setup), Router::new())
 }
 
 async fn ask(request: Request<Body>) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::Utc;
 use contract::ids::OrganizationId;
 use store::{Database, counters::Counters, usage};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -37,8 +38,6 @@ async fn project(
     counters: &Counters,
     organization: OrganizationId,
 ) -> Result<(), store::StoreError> {
-    for total in usage::unprojected_totals(db, organization).await? {
-        counters.project(&total).await?;
-    }
-    counters.forget_recent_calls(organization).await
+    let projection = usage::projection(db, organization, Utc::now()).await?;
+    counters.show(organization, &projection).await
 }

@@ -19,7 +19,7 @@ use crate::{
     events::{self, Told},
     inbox::{self, StoredEvent},
     recorded::{self, Fold},
-    usage,
+    usage::{self, days::Counted},
 };
 
 /// Provider times further back than this are not believed as a call's time of creation.
@@ -182,10 +182,14 @@ pub(crate) async fn upsert(
     key: &CallKey,
     facts: &CallFacts,
     billed: Option<Billed>,
-) -> Result<(), StoreError> {
+) -> Result<Option<Counted>, StoreError> {
     let status = facts.status.unwrap_or(CallStatus::Queued);
-    query!(
-        "insert into calls (id, organization_id, provider, provider_call_id, assistant_id,
+    let row = query!(
+        r#"with was as (
+             select occurred_at, status from calls
+             where id = $1 and created_at = $19 and billed_minutes is not null
+         ), written as (
+         insert into calls (id, organization_id, provider, provider_call_id, assistant_id,
              phone_number_id, direction, status, from_number, to_number, started_at, ended_at,
              duration_seconds, billed_minutes, ended_reason, cost_usd, origin, metadata, created_at,
              occurred_at, duration_flag)
@@ -207,7 +211,10 @@ pub(crate) async fn upsert(
              billed_minutes = excluded.billed_minutes, ended_reason = excluded.ended_reason,
              cost_usd = excluded.cost_usd, metadata = excluded.metadata,
              occurred_at = excluded.occurred_at, duration_flag = excluded.duration_flag,
-             updated_at = now()",
+             updated_at = now()
+         )
+         select was.occurred_at as "occurred_at?", was.status = 'completed' as "completed?"
+         from (values (1)) one left join was on true"#,
         identity.call_id.0,
         identity.organization_id.0,
         identity.provider.as_str(),
@@ -230,10 +237,11 @@ pub(crate) async fn upsert(
         billed.map(|b| b.occurred_at),
         facts.duration_flag.map(DurationFlag::as_str),
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
-    .during("calls.upsert")
-    .map(drop)
+    .during("calls.upsert")?;
+    let counted = row.occurred_at.zip(row.completed);
+    Ok(counted.map(|(occurred_at, completed)| Counted { occurred_at, completed }))
 }
 
 /// A call whose run is done.
@@ -241,8 +249,8 @@ pub(crate) async fn upsert(
 pub struct Closed {
     /// The call's whole step list.
     pub steps: Vec<StepRecord>,
-    /// The organization's usage in every period that is not closed, for the projection in Redis.
-    pub totals: Vec<usage::Total>,
+    /// What Redis is to show of the organization.
+    pub projection: usage::Projection,
 }
 
 /// Merges the steps of a run into the call's list and makes its folded events processed.
@@ -250,6 +258,7 @@ pub async fn close(
     db: &Database,
     call: CallRef,
     steps: &[StepRecord],
+    now: DateTime<Utc>,
 ) -> Result<Closed, StoreError> {
     const OPERATION: &str = "calls.close";
     let mut tx = db.tenant(call.organization_id).await?;
@@ -280,9 +289,9 @@ pub async fn close(
     .await
     .during(OPERATION)?;
     events::emit_closed(&mut tx, call, &merged).await?;
-    let totals = usage::unprojected_totals_in(&mut tx, call.organization_id).await?;
+    let projection = usage::projection_in(&mut tx, call.organization_id, now).await?;
     commit(tx, OPERATION).await?;
-    Ok(Closed { steps: merged, totals })
+    Ok(Closed { steps: merged, projection })
 }
 
 /// The newest word on each step, in the order of the steps. A step skipped because an earlier run

@@ -9,16 +9,15 @@ use tokio::time::timeout;
 
 use crate::{
     StoreError,
+    cache::Key,
     error::{During, Problem},
-    usage::Total,
+    usage::{DayTotal, Projection, Total},
 };
 
 /// No step waits longer for a cache.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 /// TCP, TLS and log-in to a Redis on another continent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long `org:{id}:active_calls` lives without being written.
-const ACTIVE_CALLS_TTL_SECONDS: u64 = 3600;
 
 /// Sets totals and sequence unless newer ones are there, so that no order of writers can lower them.
 const PROJECT: &str = r"
@@ -29,6 +28,20 @@ if tonumber(ARGV[1]) > stored then
     return 1
 end
 return 0";
+
+/// Sets a day unless a later one, or newer totals of the same, are there.
+const PROJECT_DAY: &str = r"
+local stored = redis.call('GET', KEYS[1])
+if stored and string.sub(stored, 1, string.len(ARGV[1])) == ARGV[1] then
+    local read, day = pcall(cjson.decode, string.sub(stored, string.len(ARGV[1]) + 1))
+    if read and type(day) == 'table' and (day.date > ARGV[2]
+            or (day.date == ARGV[2] and day.sequence >= tonumber(ARGV[3]))) then
+        return 0
+    end
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ARGV[4], 'EX', ARGV[5])
+redis.call('DEL', KEYS[1] .. ':lease')
+return 1";
 
 /// What Redis has of an organization's period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +98,16 @@ impl Counters {
         })
     }
 
+    /// Shows what there is of an organization, and has its last calls read anew.
+    pub async fn show(&self, id: OrganizationId, new: &Projection) -> Result<(), StoreError> {
+        let mut shown = self.project_day(id, &new.today).await;
+        shown = shown.and(self.set_active(id, new.active).await);
+        for total in &new.totals {
+            shown = shown.and(self.project(total).await);
+        }
+        shown.and(self.forget_recent_calls(id).await)
+    }
+
     /// Sets an organization's usage if it is newer than what Redis has.
     pub async fn project(&self, total: &Total) -> Result<(), StoreError> {
         let period = names::period_name(total.period_start);
@@ -139,21 +162,45 @@ impl Counters {
         within(write).await.during("counters.forget_usage")
     }
 
+    /// Sets what an organization's calls of a day come to if it is newer than what Redis has.
+    async fn project_day(&self, id: OrganizationId, day: &DayTotal) -> Result<(), StoreError> {
+        let key = Key::CallsToday(id);
+        let json = serde_json::to_string(day).unwrap_or_default();
+        let write = async {
+            let mut connection = self.connection().await?;
+            Script::new(PROJECT_DAY)
+                .key(key.name())
+                .arg(key.shape())
+                .arg(day.date.to_string())
+                .arg(day.sequence)
+                .arg(json)
+                .arg(key.seconds())
+                .invoke_async::<i64>(&mut connection)
+                .await
+        };
+        within(write).await.map(drop).during("counters.project_day")
+    }
+
     /// Sets how many calls of an organization are in progress.
     pub async fn set_active(&self, id: OrganizationId, calls: i64) -> Result<(), StoreError> {
         let write = async {
             let mut connection = self.connection().await?;
-            let key = format!("org:{id}:active_calls");
-            connection.set_ex::<_, _, ()>(key, calls, ACTIVE_CALLS_TTL_SECONDS).await
+            let key = Key::ActiveCalls(id);
+            let mut both = redis::pipe();
+            both.atomic().set_ex(key.name(), calls, key.seconds()).ignore();
+            // What somebody read before this is not to be kept after it.
+            both.del(format!("{}:lease", key.name())).ignore();
+            both.query_async::<()>(&mut connection).await
         };
         within(write).await.during("counters.set_active")
     }
 
     /// Forgets an organization's cached list of recent calls.
-    pub async fn forget_recent_calls(&self, id: OrganizationId) -> Result<(), StoreError> {
+    async fn forget_recent_calls(&self, id: OrganizationId) -> Result<(), StoreError> {
         let write = async {
             let mut connection = self.connection().await?;
-            connection.del::<_, ()>(format!("org:{id}:calls:recent")).await
+            let key = Key::RecentCalls(id).name();
+            connection.del::<_, ()>(&[format!("{key}:lease"), key]).await
         };
         within(write).await.during("counters.forget_recent_calls")
     }

@@ -23,6 +23,7 @@ use crate::{
     Database, StoreError, alerts,
     database::{Tx, commit},
     error::During,
+    usage,
 };
 
 /// Organizations of a page. Each page is one pass over the calls of its days, whosever they are, so
@@ -77,6 +78,7 @@ pub async fn aggregate_page(
     }
     let organizations: Vec<OrganizationId> = page.zones.keys().copied().collect();
     aggregated.alerts = alerts::check(&mut tx, &organizations).await?;
+    usage::days::trim(&mut tx, now).await?;
     settle(&mut tx, &touched).await?;
     commit(tx, OPERATION).await?;
     let next = if page.has_more { organizations.last().copied() } else { None };

@@ -24,7 +24,7 @@ use crate::{
     organizations,
     recorded::{self, Fold},
     transcripts,
-    usage::{self, Use},
+    usage::{self, Use, days::Counted},
 };
 
 /// Of a US dollar, in the ledger.
@@ -67,7 +67,7 @@ pub async fn finish(
     let key = calls::fix_key(&mut tx, identity, &facts, &stored).await?;
     let call = key.call_ref(identity);
     let billed = bill(&facts, key.created_at);
-    calls::upsert(&mut tx, identity, &key, &facts, Some(billed)).await?;
+    let was = calls::upsert(&mut tx, identity, &key, &facts, Some(billed)).await?;
     let transcript = transcripts::upsert(&mut tx, call, &facts).await?;
     upsert_recording(&mut tx, call, &facts).await?;
     let status = facts.status.unwrap_or(CallStatus::Failed);
@@ -83,7 +83,9 @@ pub async fn finish(
         cost_micros: cost_micros(facts.cost_usd),
         occurred_at: billed.occurred_at,
     };
-    usage::record(&mut tx, &used, now).await?;
+    let completed = status == CallStatus::Completed;
+    let is = Counted { occurred_at: billed.occurred_at, completed };
+    usage::record(&mut tx, &used, (was, Some(is)), now).await?;
     commit(tx, OPERATION).await?;
     Ok(FinishedCall { created_at: key.created_at, status, needed })
 }

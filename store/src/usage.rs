@@ -1,25 +1,28 @@
 //! The ledger of usage and its totals.
 
 mod booking;
+pub(crate) mod days;
 mod difference;
 mod totals;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 use contract::{
     calls::CallRef, ids::OrganizationId, names::onboarding_workflow_id, period, usage::Meter,
 };
 use serde_json::Value;
 use sqlx::query;
 
-use self::difference::Net;
+pub use self::days::DayTotal;
 pub(crate) use self::totals::unprojected_totals_in;
 pub use self::totals::{Total, totals_of, totals_page, unprojected_totals};
+use self::{days::Counted, difference::Net};
 use crate::{
-    StoreError,
+    Database, StoreError,
     calls::word,
-    database::Tx,
+    database::{Tx, commit},
     error::During,
     starts::{self, StartKind},
 };
@@ -27,6 +30,39 @@ use crate::{
 /// A day that ends sooner than this is touched as if it were over: its aggregation may begin before
 /// this transaction is through.
 const ENDS_SOON: TimeDelta = TimeDelta::minutes(10);
+
+/// What Redis is to show of an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Projection {
+    /// Its usage in every period that is not closed.
+    pub totals: Vec<Total>,
+    /// What its calls of today come to.
+    pub today: DayTotal,
+    /// Its calls in progress.
+    pub active: i64,
+}
+
+/// Reads it.
+pub async fn projection(
+    db: &Database,
+    organization: OrganizationId,
+    now: DateTime<Utc>,
+) -> Result<Projection, StoreError> {
+    let mut tx = db.tenant(organization).await?;
+    let projection = projection_in(&mut tx, organization, now).await?;
+    commit(tx, "usage.projection").await?;
+    Ok(projection)
+}
+
+pub(crate) async fn projection_in(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    now: DateTime<Utc>,
+) -> Result<Projection, StoreError> {
+    let totals = unprojected_totals_in(tx, organization).await?;
+    let (today, active) = days::today(tx, organization, now).await?;
+    Ok(Projection { totals, today, active })
+}
 
 /// What a call used, as its row says it.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +94,13 @@ impl Use {
 /// The first time a revision 0 is written of each meter, also for 0: proof that the call was counted.
 /// A later difference is a further revision; no difference writes nothing. A call that turns out to
 /// have occurred at another time is taken back there and counted here, so that the ledger of a day is
-/// its calls. The caller holds the call's lock.
-pub(crate) async fn record(tx: &mut Tx, used: &Use, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// its calls. The caller holds the call's lock, and says how the call was counted and is.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    used: &Use,
+    counted: (Option<Counted>, Option<Counted>),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let books = read(tx, used.call).await?;
     let quantity = |meter| if books.is_voided { 0 } else { used.quantity(meter) };
     let changes = difference::changes(&books.nets, quantity, used.occurred_at);
@@ -68,7 +109,9 @@ pub(crate) async fn record(tx: &mut Tx, used: &Use, now: DateTime<Utc>) -> Resul
         touched.extend(books.nets.iter().map(|net| net.occurred_at));
         booking::write(tx, used.call, &changes, books.is_voided, now).await?;
     }
-    touch_days(tx, used.call.organization_id, &books.timezone, &touched, now).await?;
+    let (organization, zone) = (used.call.organization_id, period::zone_or_utc(&books.timezone));
+    days::add(tx, organization, zone, counted, &changes, now).await?;
+    touch_days(tx, organization, zone, &touched, now).await?;
     if books.is_first {
         note_first_call(tx, used.call.organization_id, used.occurred_at).await?;
     }
@@ -126,11 +169,10 @@ async fn read(tx: &mut Tx, call: CallRef) -> Result<Books, StoreError> {
 async fn touch_days(
     tx: &mut Tx,
     organization: OrganizationId,
-    timezone: &str,
+    zone: Tz,
     times: &[DateTime<Utc>],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let zone = period::zone_or_utc(timezone);
     let days: BTreeSet<NaiveDate> = times
         .iter()
         .map(|at| period::local_date(*at, zone))

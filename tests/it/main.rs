@@ -13,6 +13,7 @@ mod bad_usage;
 mod billing;
 mod books;
 mod credentials;
+mod dashboard;
 mod deliveries;
 mod dev_command;
 mod endpoints;

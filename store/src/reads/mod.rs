@@ -3,6 +3,7 @@
 pub mod billing;
 mod call_rows;
 pub mod calls;
+pub mod dashboard;
 pub mod inbox;
 pub mod recordings;
 pub mod results;

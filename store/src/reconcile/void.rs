@@ -107,7 +107,7 @@ async fn take_back(tx: &mut Tx, call: CallRef, now: DateTime<Utc>) -> Result<i64
     let counted = counted.and_then(|row| Some((row.occurred_at?, row.minutes)));
     let Some((occurred_at, minutes)) = counted else { return Ok(0) };
     let nothing = Use { call, minutes: 0, seconds: 0, cost_micros: 0, occurred_at };
-    usage::record(tx, &nothing, now).await?;
+    usage::record(tx, &nothing, (None, None), now).await?;
     Ok(minutes)
 }
 

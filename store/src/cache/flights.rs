@@ -1,0 +1,95 @@
+//! Of many who miss the same at once one reads it, and all get what it found.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+
+use crate::StoreError;
+
+type Flight<T> = BoxFuture<'static, Result<T, Arc<StoreError>>>;
+
+/// Readings under way, by what is read.
+#[derive(Debug, Clone)]
+pub struct Flights<T: Clone> {
+    under_way: Arc<Mutex<HashMap<String, WeakShared<Flight<T>>>>>,
+}
+
+impl<T: Clone> Default for Flights<T> {
+    fn default() -> Self {
+        Self { under_way: Arc::default() }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Flights<T> {
+    /// What somebody reads of this just now, or what `read` finds.
+    ///
+    /// # Errors
+    /// Those of the reading, for all who waited for it.
+    pub async fn join(
+        &self,
+        name: String,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, Arc<StoreError>> {
+        let flight = self.flight(&name, read);
+        let found = flight.await;
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have begun since this one landed.
+        if under_way
+            .get(&name)
+            .is_some_and(|flight| flight.upgrade().is_none_or(|f| f.peek().is_some()))
+        {
+            under_way.remove(&name);
+        }
+        found
+    }
+
+    fn flight(
+        &self,
+        name: &str,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Shared<Flight<T>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = under_way.get(name).and_then(WeakShared::upgrade);
+        // One that has landed tells what was so a moment ago: a write may have come between.
+        if let Some(flight) = found.filter(|flight| flight.peek().is_none()) {
+            return flight;
+        }
+        let flight = read.map(|found| found.map_err(Arc::new)).boxed().shared();
+        if let Some(weak) = flight.downgrade() {
+            under_way.insert(name.to_owned(), weak);
+        }
+        flight
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_ask_at_once_share_one_reading_and_later_ones_have_their_own() {
+        let flights = Flights::<usize>::default();
+        let readings = Arc::new(AtomicUsize::new(0));
+        let read = || {
+            let readings = readings.clone();
+            async move {
+                tokio::task::yield_now().await;
+                Ok(readings.fetch_add(1, Ordering::SeqCst) + 1)
+            }
+        };
+        let ask = || flights.join("one".to_owned(), read());
+        let all = futures::future::join_all((0..20).map(|_| ask())).await;
+        assert!(all.into_iter().all(|found| found.unwrap() == 1));
+        assert_eq!(ask().await.unwrap(), 2);
+        assert!(flights.under_way.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,80 @@
+//! The dashboard: right, and nearly for nothing.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Options, World, calls::PATIENCE, wait::until};
+
+/// Statements are in the log of `serve`.
+const LOGGED: &str = "info,sqlx::query=debug";
+
+impl World {
+    async fn dashboard(&self) -> Value {
+        let (status, dashboard) = self.get("/v1/dashboard").await;
+        assert_eq!(status, 200, "{dashboard}");
+        dashboard
+    }
+
+    /// Statements of dashboards that `serve` has run, without begin, commit and the look at the key.
+    fn statements(&self) -> usize {
+        let log = self.log("serve");
+        let of_it = ["from organizations", "from calls", "from assistants", "left join day_totals"];
+        log.lines()
+            .filter(|line| line.contains("rows_returned"))
+            .filter(|line| of_it.iter().any(|words| line.contains(words)))
+            .count()
+    }
+
+    /// Redis forgets the organization.
+    async fn redis_forgets(&self) {
+        let client = redis::Client::open(self.redis_url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let all = format!("org:{}*", self.demo.organization_id);
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(all).query_async(&mut connection).await.unwrap();
+        assert!(!keys.is_empty());
+        let _: i64 = redis::cmd("DEL").arg(keys).query_async(&mut connection).await.unwrap();
+    }
+
+    async fn has(&self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        until(what, PATIENCE, || async {
+            let dashboard = self.dashboard().await;
+            is_there(&dashboard).then_some(dashboard)
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_costs_four_statements_and_then_none() {
+    let log = ("POSTCALL_LOG", LOGGED.to_owned());
+    let world = World::with(Options { environment: vec![log], ..Options::default() }).await;
+    let id = world.post_call().await;
+    let call = world.closed(&id).await;
+    let first = world.has("the call is shown", |shown| shown["today"]["calls"] == 1).await;
+    let today = &first["today"];
+    assert_eq!(today["minutes"], call["billed_minutes"], "{today}");
+    assert_eq!((&today["completed_calls"], &today["failed_calls"]), (&json!(1), &json!(0)));
+    assert_eq!(today["active_calls"], 0);
+    assert_eq!(today["average_duration_seconds"], json!(call["duration_seconds"].as_f64()));
+    let recent = first["recent_calls"].as_array().unwrap();
+    assert_eq!((recent.len(), &recent[0]["id"]), (1, &call["id"]));
+    assert_eq!(first["organization"]["id"], world.demo.organization_id);
+    assert!(!first["assistants"].as_array().unwrap().is_empty());
+
+    world.redis_forgets().await;
+    let before = world.statements();
+    assert_eq!(world.dashboard().await, first);
+    let read = world.statements() - before;
+    assert!((1..=4).contains(&read), "{read} statements without a cache");
+    let before = world.statements();
+    for _ in 0..10 {
+        assert_eq!(world.dashboard().await, first);
+    }
+    assert_eq!(world.statements(), before, "statements with a cache");
+
+    // Another call is there as soon as it is done, in spite of the cache.
+    let second = world.post_call().await;
+    world.closed(&second).await;
+    let both = world.has("the second is shown", |shown| shown["today"]["calls"] == 2).await;
+    assert_eq!(both["recent_calls"].as_array().unwrap().len(), 2);
+}
