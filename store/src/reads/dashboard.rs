@@ -326,7 +326,7 @@ async fn read_assistants(
     query_as!(
         Assistant,
         "select id, name, provider from assistants
-         where organization_id = $1 and is_active order by name, id limit $2",
+         where organization_id = $1 and is_active and deleted_at is null order by name, id limit $2",
         organization.0,
         ASSISTANTS,
     )
