@@ -64,8 +64,8 @@ async fn the_age_of_the_oldest_that_has_not_arrived_is_a_metric_whatever_holds_i
         let line = metrics.lines().find_map(|line| line.strip_prefix(name));
         line?.parse::<f64>().ok()
     };
-    let is = |what: &'static str, right: fn(f64) -> bool| {
-        until(what, PATIENCE, || async { age().await.filter(|age| right(*age)).map(drop) })
+    let is = async |what: &'static str, right: fn(f64) -> bool| {
+        until(what, PATIENCE, || async { age().await.filter(|age| right(*age)).map(drop) }).await;
     };
     is("it is two hours old", |age| (7200.0..9000.0).contains(&age)).await;
     world.set_endpoint(endpoint, "circuit_probe_at = now()").await;
