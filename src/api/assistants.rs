@@ -121,6 +121,7 @@ async fn create(
     };
     match assistants::create(&api.db, &changer, &new).await? {
         Written::Done(made) => {
+            api.forget_settings(changer.organization).await;
             Ok((StatusCode::CREATED, tagged(made.version, Assistant::from(made))).into_response())
         }
         refused => Err(self::refused(refused)),
@@ -176,7 +177,10 @@ async fn update(
     wrong.none()?;
     let expected = expected(&headers);
     match assistants::update(&api.db, &changer, id, expected.as_deref(), &changes).await? {
-        Written::Done(now) => Ok(tagged(now.version, Assistant::from(now))),
+        Written::Done(now) => {
+            api.forget_settings(changer.organization).await;
+            Ok(tagged(now.version, Assistant::from(now)))
+        }
         refused => Err(self::refused(refused)),
     }
 }
@@ -201,7 +205,10 @@ async fn delete(
     let changer = caller.changer(Scope::WriteAssistants)?;
     let expected = expected(&headers);
     match assistants::delete(&api.db, &changer, id, expected.as_deref()).await? {
-        Written::Done(()) => Ok(StatusCode::NO_CONTENT),
+        Written::Done(()) => {
+            api.forget_settings(changer.organization).await;
+            Ok(StatusCode::NO_CONTENT)
+        }
         refused => Err(self::refused(refused)),
     }
 }

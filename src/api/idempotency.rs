@@ -95,7 +95,8 @@ async fn done(api: &ApiState, request: Request, next: Next) -> Result<Response, 
     if !once.finish(&answer).await? {
         tracing::error!("a POST did nothing that is done once: let its handler take Once");
     }
-    // What the handler told of was not committed then.
+    // What the handler told of, and had forgotten, was not committed then.
+    api.forget_settings(caller.organization()).await;
     api.inbox.tell();
     api.events.tell();
     Ok(Response::from_parts(parts, Body::from(body)))

@@ -56,10 +56,11 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use contract::ids::OrganizationId;
 use providers::egress::Egress;
 use store::{
     Database,
-    cache::Cache,
+    cache::{Cache, Key},
     objects::Objects,
     reads::dashboard::Dashboards,
     sealing::Sealer,
@@ -99,6 +100,7 @@ pub struct ApiState {
     egress: Egress,
     /// What requests are judged by.
     access: Access,
+    cache: Cache,
     dashboards: Dashboards,
 }
 
@@ -130,7 +132,7 @@ impl ApiState {
         let cursor_key = sealer.derive("api cursor");
         let inbox = Teller::start(&db, INBOX);
         let events = Teller::start(&db, EVENTS);
-        let dashboards = Dashboards::new(db.clone(), cache);
+        let dashboards = Dashboards::new(db.clone(), cache.clone());
         Self {
             db,
             objects,
@@ -142,8 +144,14 @@ impl ApiState {
             events,
             egress,
             access,
+            cache,
             dashboards,
         }
+    }
+
+    /// Has what an organization sets read anew, once a change of it is committed.
+    async fn forget_settings(&self, organization: OrganizationId) {
+        self.cache.forget(&Key::of_settings(organization)).await;
     }
 }
 

@@ -59,7 +59,10 @@ async fn update(
     let expected = expected(&headers);
     let now = Utc::now();
     match organizations::update(&api.db, &changer, expected.as_deref(), &changes, now).await? {
-        Written::Done(now) => Ok(tagged(now.version, Organization::from(now))),
+        Written::Done(now) => {
+            api.forget_settings(changer.organization).await;
+            Ok(tagged(now.version, Organization::from(now)))
+        }
         Written::Stale => Err(stale()),
         _ => Err(unknown()),
     }

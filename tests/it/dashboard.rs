@@ -1,5 +1,6 @@
 //! The dashboard: right, and nearly for nothing.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Options, World, calls::PATIENCE, wait::until};
@@ -77,4 +78,42 @@ async fn a_dashboard_costs_four_statements_and_then_none() {
     world.closed(&second).await;
     let both = world.has("the second is shown", |shown| shown["today"]["calls"] == 2).await;
     assert_eq!(both["recent_calls"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_is_shown_to_who_changed_it_at_once() {
+    let world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let ask = async |method: Method, path: &str, body: Value, key: Option<&str>| -> (u16, Value) {
+        let url = format!("{}/v1/{path}", world.api_url);
+        let mut request = world.http.request(method, url).bearer_auth(&world.demo.api_key);
+        request = request.json(&body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    };
+    let names = |shown: &Value| -> Vec<String> {
+        let all = shown["assistants"].as_array().unwrap();
+        all.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for round in 0..5 {
+        let name = format!("Round {round}");
+        world.dashboard().await;
+        let (status, _) = ask(Method::PATCH, "organization", json!({ "name": name }), None).await;
+        assert_eq!(status, 200);
+        assert_eq!(world.dashboard().await["organization"]["name"], name.as_str());
+        let new = json!({ "name": name, "provider": "vapi" });
+        let key = format!("round-{round}");
+        let key = (round % 2 == 0).then_some(key.as_str());
+        let (status, made) = ask(Method::POST, "assistants", new, key).await;
+        assert_eq!(status, 201, "{made}");
+        assert!(names(&world.dashboard().await).contains(&name));
+        let path = format!("assistants/{}", made["id"].as_str().unwrap());
+        let (status, _) = ask(Method::PATCH, &path, json!({ "is_active": false }), None).await;
+        assert_eq!(status, 200);
+        assert!(!names(&world.dashboard().await).contains(&name));
+        let (status, _) = ask(Method::DELETE, &path, Value::Null, None).await;
+        assert_eq!(status, 204);
+    }
 }

@@ -29,6 +29,11 @@ pub enum Key {
 }
 
 impl Key {
+    /// What is kept of what an organization sets.
+    pub const fn of_settings(id: OrganizationId) -> [Self; 4] {
+        [Self::Organization(id), Self::Settings(id), Self::Assistants(id), Self::PhoneNumbers(id)]
+    }
+
     /// The key in Redis.
     pub fn name(&self) -> String {
         match self {
