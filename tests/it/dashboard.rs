@@ -1,9 +1,14 @@
 //! The dashboard: right, and nearly for nothing.
 
+use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Options, World, calls::PATIENCE, wait::until};
+use crate::harness::{
+    Options, World,
+    calls::{PATIENCE, fresh_id, report_of},
+    wait::until,
+};
 
 /// Statements are in the log of `serve`.
 const LOGGED: &str = "info,sqlx::query=debug";
@@ -13,6 +18,15 @@ impl World {
         let (status, dashboard) = self.get("/v1/dashboard").await;
         assert_eq!(status, 200, "{dashboard}");
         dashboard
+    }
+
+    /// The example call, as if it were of today.
+    async fn call_of_today(&self) -> Value {
+        let id = fresh_id();
+        let report = String::from_utf8(report_of(&id)).unwrap();
+        let today = Utc::now().date_naive().to_string();
+        assert_eq!(self.post(report.replace("2026-11-20", &today).into_bytes()).await, 200);
+        self.closed(&id).await
     }
 
     /// Statements of dashboards that `serve` has run, without begin, commit and the look at the key.
@@ -49,8 +63,8 @@ impl World {
 async fn a_dashboard_costs_four_statements_and_then_none() {
     let log = ("POSTCALL_LOG", LOGGED.to_owned());
     let world = World::with(Options { environment: vec![log], ..Options::default() }).await;
-    let id = world.post_call().await;
-    let call = world.closed(&id).await;
+    world.db.batch_execute("update organizations set timezone = 'UTC'").await.unwrap();
+    let call = world.call_of_today().await;
     let first = world.has("the call is shown", |shown| shown["today"]["calls"] == 1).await;
     let today = &first["today"];
     assert_eq!(today["minutes"], call["billed_minutes"], "{today}");
@@ -74,8 +88,7 @@ async fn a_dashboard_costs_four_statements_and_then_none() {
     assert_eq!(world.statements(), before, "statements with a cache");
 
     // Another call is there as soon as it is done, in spite of the cache.
-    let second = world.post_call().await;
-    world.closed(&second).await;
+    world.call_of_today().await;
     let both = world.has("the second is shown", |shown| shown["today"]["calls"] == 2).await;
     assert_eq!(both["recent_calls"].as_array().unwrap().len(), 2);
 }

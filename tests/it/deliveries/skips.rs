@@ -13,7 +13,8 @@ async fn an_event_that_an_endpoint_does_not_get_is_in_its_log() {
     let assistants = "insert into assistants (id, organization_id, name, provider, provider_assistant_id)
         select gen_random_uuid(), o.id, a.name, 'vapi', provider_id from organizations o, (values
             ('talks', '15867747-f6fd-42b3-a353-63687fecc2b4'), ('silent', 'nobody')) a (name, provider_id)
-        on conflict (organization_id, provider, provider_assistant_id) do update set name = excluded.name";
+        on conflict (organization_id, provider, provider_assistant_id) where deleted_at is null
+            do update set name = excluded.name";
     world.db.batch_execute(assistants).await.unwrap();
     let endpoints = [
         ("other", "events = '{call.failed}'", Some("filtered")),
