@@ -2,7 +2,7 @@
 //!
 //! What is believed here is forgotten at once when it changes, in every process: a trigger in the
 //! database tells of each change as it is committed. Where nobody listens for a while, what is believed
-//! ends by itself after [`BELIEVED`].
+//! ends by itself after five seconds.
 
 mod believed;
 mod counts;
