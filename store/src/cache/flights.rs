@@ -73,21 +73,26 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[tokio::test]
     async fn all_who_ask_at_once_share_one_reading_and_later_ones_have_their_own() {
         let flights = Flights::<usize>::default();
         let readings = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new(Semaphore::new(0));
         let read = || {
-            let readings = readings.clone();
+            let (readings, gate) = (readings.clone(), gate.clone());
             async move {
-                tokio::task::yield_now().await;
+                drop(gate.acquire().await);
                 Ok(readings.fetch_add(1, Ordering::SeqCst) + 1)
             }
         };
         let ask = || flights.join("one".to_owned(), read());
-        let all = futures::future::join_all((0..20).map(|_| ask())).await;
+        // The gate opens when all have asked.
+        let asked = futures::future::join_all((0..20).map(|_| ask()));
+        let (all, ()) = futures::join!(asked, async { gate.add_permits(1) });
         assert!(all.into_iter().all(|found| found.unwrap() == 1));
         assert_eq!(ask().await.unwrap(), 2);
         assert!(flights.under_way.lock().unwrap().is_empty());
