@@ -311,10 +311,9 @@ async fn another_organizations_events_are_not_found() {
     let other = world.second_organization().await;
     assert_eq!(world.post(b"no json".to_vec()).await, 200);
     // A busy machine may keep it in the spool for a moment.
-    let id = until("it is parked", PATIENCE, || async {
-        world.ids("parked").await.first().copied()
-    })
-    .await;
+    let id =
+        until("it is parked", PATIENCE, || async { world.ids("parked").await.first().copied() })
+            .await;
     let ask = |method: reqwest::Method, path: String, body: Value| {
         let request = world.http.request(method, format!("{}/v1/inbox{path}", world.api_url));
         let request = request.bearer_auth(&other.api_key);
