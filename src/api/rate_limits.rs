@@ -6,7 +6,6 @@
 //! holds where Redis forgot: so each process by itself never lets more than the limit through in any
 //! window, and all of them together no more than that for each process.
 
-mod breaker;
 mod guard;
 mod headers;
 mod local;
@@ -20,6 +19,7 @@ use std::{
 
 use contract::ids::OrganizationId;
 use store::{
+    breaker::Breaker,
     counters::Counters,
     rate_limits::{self, Limit, Taken},
 };
@@ -28,10 +28,12 @@ use uuid::Uuid;
 use self::local::Windows;
 use super::problem::{Kind, Problem};
 
-pub(super) use self::{breaker::Breaker, guard::guard};
+pub(super) use self::guard::guard;
 
 /// No request waits longer for Redis.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// And after one that was not answered, for so long no other asks.
+pub(super) const BREAKER_PAUSE: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -89,7 +91,7 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(redis: Counters, settings: LimitSettings) -> Self {
-        Self { settings, redis, breaker: Breaker::default(), own: Windows::default() }
+        Self { settings, redis, breaker: Breaker::pausing(BREAKER_PAUSE), own: Windows::default() }
     }
 
     pub(super) fn redis(&self) -> Counters {

@@ -5,7 +5,6 @@
 //! was read before it is not stored after it. What cannot be forgotten just now is not read from here
 //! until it is. One that Redis makes wait too long is not asked again for a moment.
 
-mod breaker;
 mod flights;
 mod key;
 
@@ -17,15 +16,19 @@ use std::{
 
 use redis::{AsyncCommands, RedisError, Script, aio::ConnectionManager};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::breaker::Breaker;
 pub use self::{flights::Flights, key::Key};
-use crate::counters::Counters;
+use crate::{
+    breaker::Breaker,
+    counters::{Counters, within_time},
+};
 
 /// A request waits no longer for Redis.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(50);
+/// And after one that was not answered, for so long no other asks.
+const PAUSE: Duration = Duration::from_millis(500);
 /// That there is no such row is believed for so long. Seconds.
 const NEGATIVE_TTL: u64 = 30;
 /// Reading a row takes far less; after that its value is not stored. Milliseconds.
@@ -86,7 +89,7 @@ impl Found {
 impl Cache {
     /// The cache in the Redis of `redis`.
     pub fn new(redis: Counters) -> Self {
-        Self { redis, breaker: Arc::default(), dirty: Arc::default() }
+        Self { redis, breaker: Arc::new(Breaker::pausing(PAUSE)), dirty: Arc::default() }
     }
 
     /// Looks all of these up at once. Without Redis each is a miss.
@@ -181,28 +184,18 @@ impl Cache {
         &self,
         work: impl AsyncFnOnce(ConnectionManager) -> Result<T, RedisError>,
     ) -> Option<T> {
-        if !self.breaker.allows() {
+        if !self.breaker.may_ask() {
             return None;
         }
-        let answer = timeout(ANSWER_TIMEOUT, async {
+        let answer = within_time(ANSWER_TIMEOUT, async {
             let connection = self.redis.connection().await?;
             work(connection).await
         });
-        match answer.await {
-            Ok(Ok(answer)) => {
-                self.breaker.answered();
-                Some(answer)
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "Redis refuses, rows come from Postgres");
-                self.breaker.failed();
-                None
-            }
-            Err(_) => {
-                self.breaker.failed();
-                None
-            }
-        }
+        let answer = answer.await;
+        self.breaker.heard(answer.is_ok());
+        answer
+            .inspect_err(|error| tracing::debug!(%error, "rows come from Postgres: Redis fails"))
+            .ok()
     }
 
     fn dirty(&self) -> MutexGuard<'_, BTreeSet<String>> {

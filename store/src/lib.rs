@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod assistants;
 pub mod audit;
 pub mod billing;
+pub mod breaker;
 pub mod cache;
 pub mod calls;
 pub mod counters;

@@ -7,13 +7,14 @@ use chrono::Utc;
 use providers::supabase::tokens::{Refused, Tokens};
 use sha2::{Digest, Sha256};
 use store::{
+    breaker::Breaker,
     counters::Counters,
     sealing::Sealer,
     sessions::{self, Session},
 };
 
 use super::{Hash, believed::Believed};
-use crate::api::rate_limits::Breaker;
+use crate::api::rate_limits::BREAKER_PAUSE;
 
 /// A token is what it was; what may end meanwhile is our trust in the key that signed it.
 const BELIEVED: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ pub(in crate::api) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(redis: Counters, sealer: Sealer, tokens: Option<Tokens>) -> Self {
-        let (known, breaker) = (Believed::new(BELIEVED), Breaker::default());
+        let (known, breaker) = (Believed::new(BELIEVED), Breaker::pausing(BREAKER_PAUSE));
         Self { redis, sealer, tokens, known, breaker }
     }
 

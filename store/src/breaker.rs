@@ -6,29 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Then one request asks again.
-const PAUSE: Duration = Duration::from_secs(1);
-
-pub(in crate::api) struct Breaker {
+/// Says whether Redis may be asked.
+#[derive(Debug)]
+pub struct Breaker {
+    /// After which one request asks again.
+    pause: Duration,
     start: Instant,
     /// Milliseconds from the start to the next question; 0 while all is well.
     ask_at: AtomicU64,
 }
 
-impl Default for Breaker {
-    fn default() -> Self {
-        Self { start: Instant::now(), ask_at: AtomicU64::new(0) }
-    }
-}
-
 impl Breaker {
+    /// Closed; it pauses for so long after a failure.
+    pub fn pausing(pause: Duration) -> Self {
+        Self { pause, start: Instant::now(), ask_at: AtomicU64::new(0) }
+    }
+
     /// Whether this request asks. After a pause it is one request that does.
-    pub(in crate::api) fn may_ask(&self) -> bool {
+    pub fn may_ask(&self) -> bool {
         self.may_ask_at(self.start.elapsed())
     }
 
     /// Whether there was an answer.
-    pub(in crate::api) fn heard(&self, answered: bool) {
+    pub fn heard(&self, answered: bool) {
         self.heard_at(answered, self.start.elapsed());
     }
 
@@ -37,7 +37,7 @@ impl Breaker {
         if ask_at == 0 {
             return true;
         }
-        let next = milliseconds(now + PAUSE);
+        let next = milliseconds(now + self.pause);
         let is_time = milliseconds(now) >= ask_at;
         let swap =
             |next| self.ask_at.compare_exchange(ask_at, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Breaker {
     }
 
     fn heard_at(&self, answered: bool, now: Duration) {
-        let ask_at = if answered { 0 } else { milliseconds(now + PAUSE) };
+        let ask_at = if answered { 0 } else { milliseconds(now + self.pause) };
         self.ask_at.store(ask_at, Ordering::Relaxed);
     }
 }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_one_request_a_second_asks() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::pausing(Duration::from_secs(1));
         let at = Duration::from_millis;
         assert!(breaker.may_ask_at(at(0)) && breaker.may_ask_at(at(0)));
         breaker.heard_at(false, at(100));
