@@ -75,6 +75,8 @@ struct Share {
     /// Attempts under way: who has fewer is served first.
     under_way: u32,
     room: u32,
+    /// Attempts that its organization may add to those under way.
+    left: u32,
     is_ordered: bool,
     is_probed: bool,
     rate: Option<i32>,
@@ -94,7 +96,7 @@ pub async fn claim_due(
         commit(tx, OPERATION).await?;
         return Ok(due);
     }
-    let picked = pick(&mut tx, &shares, capacity).await?;
+    let picked = pick(&mut tx, &shares, capacity.room).await?;
     let ids: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
     due.is_full |= put_off(&mut tx, &shares, &picked).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
@@ -141,7 +143,8 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
         let under_way = capacity.at(row.organization_id, row.id);
         let paced = row.rate_limit.is_some() && row.is_paced;
         let room = Capacity::most(row.retry_count > 0).saturating_sub(under_way).min(SHARE);
-        match room.min(capacity.left_to(row.organization_id)) {
+        let left = capacity.left_to(row.organization_id);
+        match room.min(left) {
             _ if !row.is_live => over.push(row.id),
             0 => due.is_full = true,
             _ if paced => due.is_paced = true,
@@ -150,6 +153,7 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
                 endpoint: row.id,
                 under_way,
                 room: if row.is_probed { 1 } else { room },
+                left,
                 is_ordered: row.is_ordered,
                 is_probed: row.is_probed,
                 rate: row.rate_limit,
@@ -257,17 +261,12 @@ struct Picked {
 
 /// Who has the fewest under way first, so that a slow endpoint keeps no place from another. Within a call of an ordered endpoint, only what
 /// no earlier event still waits before.
-async fn pick(
-    tx: &mut Tx,
-    shares: &[Share],
-    capacity: &Capacity,
-) -> Result<Vec<Picked>, StoreError> {
+async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, StoreError> {
     let of = |field: fn(&Share) -> Uuid| shares.iter().map(field).collect::<Vec<Uuid>>();
     let rooms: Vec<i64> = shares.iter().map(|share| i64::from(share.room)).collect();
     let ordered: Vec<bool> = shares.iter().map(|share| share.is_ordered).collect();
     let under_way: Vec<i64> = shares.iter().map(|share| i64::from(share.under_way)).collect();
-    let left: Vec<i64> =
-        shares.iter().map(|share| i64::from(capacity.left_to(share.organization))).collect();
+    let left: Vec<i64> = shares.iter().map(|share| i64::from(share.left)).collect();
     query_as!(
         Picked,
         r#"select id as "delivery!", webhook_id as "endpoint!" from (
@@ -302,7 +301,7 @@ async fn pick(
         &ordered,
         &under_way,
         &left,
-        i64::from(capacity.room),
+        i64::from(room),
     )
     .fetch_all(&mut **tx)
     .await

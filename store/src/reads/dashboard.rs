@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Database, StoreError,
-    cache::{Cache, Flights, Key},
+    cache::{Cache, Flights, Found, Key},
     database::{Tx, commit},
     error::{During, Problem},
     organizations::Settings,
@@ -159,7 +159,7 @@ impl<T> Part<T> {
 }
 
 struct Parts {
-    found: crate::cache::Found,
+    found: Found,
     card: Part<Card>,
     settings: Part<Settings>,
     today: Part<DayTotal>,
@@ -259,7 +259,7 @@ impl Parts {
     }
 }
 
-impl crate::cache::Found {
+impl Found {
     fn part<T: serde::de::DeserializeOwned>(&self, place: usize, key: Key) -> Part<T> {
         let value = self.value(place, &key).flatten();
         Part { key, value, is_read: false }
@@ -267,7 +267,7 @@ impl crate::cache::Found {
 }
 
 impl<T: Serialize + Sync> Part<T> {
-    async fn keep(&self, cache: &Cache, found: &crate::cache::Found) {
+    async fn keep(&self, cache: &Cache, found: &Found) {
         if self.is_read {
             cache.keep(found, &self.key, self.value.as_ref()).await;
         }
