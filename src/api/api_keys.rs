@@ -66,9 +66,9 @@ async fn list(
     let list = format!("api-keys {organization}");
     let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let page = keys::page(&api.db, organization, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.id,
     });
     let data = page.items.into_iter().map(ApiKey::from).collect();
     Ok(Json(ApiKeysPage { data, next_cursor }))

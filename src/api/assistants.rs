@@ -65,9 +65,9 @@ async fn list(
     let list = format!("assistants {organization} {filter:?}");
     let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let page = assistants::page(&api.db, organization, filter, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id.0 })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.id.0,
     });
     let data = page.items.into_iter().map(Assistant::from).collect();
     Ok(Json(AssistantsPage { data, next_cursor }))

@@ -140,9 +140,9 @@ async fn list(
         after,
     };
     let page = audit::page(&api.db, organization, &filter, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &name, Place { at: last.created_at, id: last.id })
+    let next_cursor = cursor::next(&api.cursor_key, &name, &page, |last| Place {
+        at: last.created_at,
+        id: last.id,
     });
     let data = page.items.into_iter().map(AuditEntry::from).collect();
     Ok(Json(AuditPage { data, next_cursor }))

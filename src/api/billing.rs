@@ -89,10 +89,9 @@ async fn periods(
         return Ok(csv("billing-periods.csv", COLUMNS, periods.map(|period| period.cells())));
     }
     let page = reads::periods(&api.db, organization, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        let place = Place { at: last.span.start, id: last.id.0 };
-        cursor::after(&api.cursor_key, &list, place)
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.span.start,
+        id: last.id.0,
     });
     let data = page.items.into_iter().map(BillingPeriod::from).collect();
     Ok(Json(PeriodsPage { data, next_cursor }).into_response())
@@ -143,9 +142,9 @@ async fn events(
         return Ok(csv("billing-events.csv", EVENT_COLUMNS, events.map(|event| event.cells())));
     }
     let page = reads::events(&api.db, organization, period, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.id,
     });
     let data = page.items.into_iter().map(BillingEvent::from).collect();
     Ok(Json(BillingEventsPage { data, next_cursor }).into_response())

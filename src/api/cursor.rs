@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc, serde::ts_microseconds};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use store::reads::Place;
+use store::reads::{Page, Place};
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
@@ -57,8 +57,14 @@ pub(super) fn begin(key: &[u8; 32], list: &str, cursor: Option<&str>) -> Result<
     Ok(Place { at, id })
 }
 
-/// A cursor for what follows a place in a list by time and id.
-pub(super) fn after(key: &[u8; 32], list: &str, Place { at, id }: Place) -> Option<String> {
+/// A cursor for what follows a page of a list by time and id, where more does. `place` is that of a row.
+pub(super) fn next<T>(
+    key: &[u8; 32],
+    list: &str,
+    page: &Page<T>,
+    place: impl FnOnce(&T) -> Place,
+) -> Option<String> {
+    let Place { at, id } = place(page.items.last().filter(|_| page.more)?);
     seal(key, list, &Position { at, id })
 }
 

@@ -49,9 +49,9 @@ async fn list(
     let list = format!("members {organization}");
     let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
     let page = members::page(&api.db, organization, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.user_id.0 })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.user_id.0,
     });
     let data = page.items.into_iter().map(Member::from).collect();
     Ok(Json(MembersPage { data, next_cursor }))

@@ -155,9 +155,9 @@ async fn list(
     };
     let page = reads::page(&api.db, organization, id, &filter, limit).await?;
     let page = page.ok_or_else(unknown)?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.id,
     });
     let data = page.items.into_iter().map(|one| WebhookDelivery::of(id, one)).collect();
     Ok(Json(WebhookDeliveriesPage { data, next_cursor }))

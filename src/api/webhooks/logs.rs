@@ -142,9 +142,9 @@ async fn logs(
     let filter = Filter { after: place(&api, &list, asked.cursor.as_deref(), asked.to)?, ..filter };
     let page = reads::page(&api.db, organization, id, &filter, limit).await?;
     let page = page.ok_or_else(unknown)?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &list, Place { at: last.created_at, id: last.id })
+    let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
+        at: last.created_at,
+        id: last.id,
     });
     let data = page.items.into_iter().map(|log| WebhookLog::of(id, log)).collect();
     Ok(Json(WebhookLogsPage { data, next_cursor }))

@@ -261,9 +261,9 @@ async fn list(
     let name = format!("recoveries {organization} {id}");
     let after = cursor::begin(&api.cursor_key, &name, asked.cursor.as_deref())?;
     let page = recoveries::list(&api.db, organization, id, after, limit).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.and_then(|last| {
-        cursor::after(&api.cursor_key, &name, Place { at: last.created_at, id: last.id.0 })
+    let next_cursor = cursor::next(&api.cursor_key, &name, &page, |last| Place {
+        at: last.created_at,
+        id: last.id.0,
     });
     let data = page.items.into_iter().map(Recovery::from).collect();
     Ok(Json(RecoveriesPage { data, next_cursor }))
