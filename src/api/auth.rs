@@ -218,6 +218,10 @@ impl Caller {
     }
 }
 
+/// Marks a request that is a further page of one that was counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FurtherPage;
+
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
@@ -227,14 +231,16 @@ impl FromRequestParts<ApiState> for Caller {
             return Ok(known.clone());
         }
         let tally = parts.extensions.get::<Tally>().cloned().unwrap_or_default();
+        let is_counted = parts.extensions.get::<FurtherPage>().is_some();
+        let tally = (!is_counted).then_some(&tally);
         let presented = presented(&parts.headers).ok_or(Problem::new(Kind::Unauthenticated))?;
         let (organization, who) = match presented {
             Presented::Key(text) => {
-                let key = key::admitted(&api.access, &tally, text).await?;
+                let key = key::admitted(&api.access, tally, text).await?;
                 (key.organization_id, Who::Key(key))
             }
             Presented::Token(token) => {
-                user::admitted(&api.access, &tally, token, &parts.headers).await?
+                user::admitted(&api.access, tally, token, &parts.headers).await?
             }
         };
         let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());

@@ -14,7 +14,6 @@ mod body;
 pub mod calls;
 pub(crate) mod configuration;
 pub mod credentials;
-mod csv;
 mod cursor;
 pub mod dashboard;
 pub(crate) mod days;
@@ -22,6 +21,7 @@ mod docs;
 mod etag;
 pub mod event_types;
 pub mod events;
+pub(crate) mod export;
 pub mod extract;
 pub mod health;
 mod html;
@@ -42,6 +42,7 @@ pub mod results;
 mod schema;
 pub mod search;
 mod templates;
+pub mod timeline;
 pub mod timestamp;
 pub mod transcripts;
 pub mod usage;
@@ -166,7 +167,9 @@ pub fn router(state: ApiState, others: Router) -> Router {
     let document = openapi();
     let (routes, _) = routes().split_for_parts();
     // The last one comes first.
+    let exports = export::Exports::new(&document, state.clone());
     let routes = routes
+        .layer(from_fn_with_state(exports, export::export))
         .layer(from_fn_with_state(state.clone(), idempotency::once))
         .layer(from_fn_with_state(state.clone(), rate_limits::guard));
     finished(routes.with_state(state).merge(docs::router(&document)).merge(others))
@@ -183,6 +186,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(transcripts::router())
         .merge(recordings::router())
         .merge(results::router())
+        .merge(timeline::router())
         .merge(search::router())
         .merge(dashboard::router())
         .merge(usage::router())

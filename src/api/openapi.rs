@@ -12,7 +12,10 @@ use utoipa::{
     },
 };
 
-use super::problem::{Body, PROBLEM, Problem};
+use super::{
+    export,
+    problem::{Body, PROBLEM, Problem},
+};
 
 const BEARER: &str = "bearer";
 const HEADER: &str = "x_api_key";
@@ -88,6 +91,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             header(post, IDEMPOTENCY_KEY);
         }
     }
+    export::document(&mut document);
     document
 }
 

@@ -1,10 +1,6 @@
 //! `/v1/usage`: minutes of the current period, and of days.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State};
 use chrono::{NaiveDate, Utc};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
@@ -16,7 +12,6 @@ use uuid::Uuid;
 use super::{
     ApiState,
     auth::{Caller, Scope},
-    csv::csv,
     days::range,
     extract::Parameters,
     problem::Problem,
@@ -85,10 +80,6 @@ pub struct DaysQuery {
     #[serde(default)]
     #[param(inline)]
     by: By,
-    /// `json` or `csv`.
-    #[serde(default)]
-    #[param(inline)]
-    format: Format,
 }
 
 /// What a row is of.
@@ -100,17 +91,6 @@ pub enum By {
     Day,
     /// An assistant's day.
     Assistant,
-}
-
-/// The form of an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// JSON.
-    #[default]
-    Json,
-    /// Comma-separated values with a head line, RFC 4180.
-    Csv,
 }
 
 /// Usage by day.
@@ -206,14 +186,13 @@ async fn current(
 
 /// List usage by day
 #[utoipa::path(get, path = "/v1/usage", tag = "usage", params(DaysQuery), responses(
-    (status = 200, description = "Days of usage", content(
-        (DaysOfUsage = "application/json"), (String = "text/csv"))),
+    (status = 200, description = "Days of usage", body = DaysOfUsage),
     (status = 400, response = Problem)))]
 async fn days(
     caller: Caller,
     State(api): State<ApiState>,
     Parameters(asked): Parameters<DaysQuery>,
-) -> Result<Response, Problem> {
+) -> Result<Json<DaysOfUsage>, Problem> {
     let organization = caller.may(Scope::ReadUsage)?;
     let today = reads::today(&api.db, organization, Utc::now()).await?;
     let (from, to) = range(asked.from, asked.to, today, DAYS_BEFORE)?;
@@ -226,10 +205,7 @@ async fn days(
     let rows: Vec<DayOfUsage> = found.into_iter().map(DayOfUsage::from).collect();
     let total = rows.iter().fold(UsageSum::default(), UsageSum::and);
     let data = if of == Of::Everything { with_empty_days(rows, from, to.min(today)) } else { rows };
-    Ok(match asked.format {
-        Format::Json => Json(DaysOfUsage { from, to, data, total }).into_response(),
-        Format::Csv => csv("usage.csv", COLUMNS, data.iter().map(DayOfUsage::cells)),
-    })
+    Ok(Json(DaysOfUsage { from, to, data, total }))
 }
 
 /// A day without calls has no row in the books, and one here.
@@ -242,19 +218,6 @@ fn with_empty_days(rows: Vec<DayOfUsage>, from: NaiveDate, to: NaiveDate) -> Vec
     data.extend(rows);
     data
 }
-
-const COLUMNS: &[&str] = &[
-    "date",
-    "assistant_id",
-    "total_calls",
-    "completed_calls",
-    "failed_calls",
-    "minutes",
-    "seconds",
-    "average_duration_seconds",
-    "cost_usd",
-    "computed_at",
-];
 
 impl DayOfUsage {
     fn empty(date: NaiveDate) -> Self {
@@ -270,21 +233,6 @@ impl DayOfUsage {
             cost_usd: 0.0,
             computed_at: None,
         }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.date.to_string(),
-            self.assistant_id.map(|id| id.to_string()).unwrap_or_default(),
-            self.total_calls.to_string(),
-            self.completed_calls.to_string(),
-            self.failed_calls.to_string(),
-            self.minutes.to_string(),
-            self.seconds.to_string(),
-            self.average_duration_seconds.map(|seconds| seconds.to_string()).unwrap_or_default(),
-            self.cost_usd.to_string(),
-            self.computed_at.map(|at| store::events::timestamp(at.0)).unwrap_or_default(),
-        ]
     }
 }
 

@@ -1,4 +1,4 @@
-//! `postcall calls list|show|retry-step`.
+//! `postcall calls list|show|timeline|retry-step`.
 
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) enum CallsCommand {
     List(ListArgs),
     /// Show one call with its steps.
     Show(ShowArgs),
+    /// Show all that is known of a call, on one clock.
+    Timeline(TimelineArgs),
     /// Run one step of a call again.
     RetryStep(RetryArgs),
 }
@@ -68,6 +70,20 @@ pub(super) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct TimelineArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The call's id.
+    call_id: CallId,
+    /// At most so many, 1 to 250.
+    #[arg(long, default_value_t = 250)]
+    limit: u32,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct RetryArgs {
     #[command(flatten)]
     target: TargetArgs,
@@ -85,6 +101,7 @@ pub(super) async fn run(command: CallsCommand) -> Result<(), Failed> {
             output::object(args.output, &call);
             Ok(())
         }
+        CallsCommand::Timeline(args) => timeline(&args).await,
         CallsCommand::RetryStep(args) => Box::pin(retry_step(&args)).await,
     }
 }
@@ -105,6 +122,17 @@ async fn list(args: &ListArgs) -> Result<(), Failed> {
     output::rows(args.output, &columns, &calls);
     if page["next_cursor"].is_string() {
         eprintln!("there are more; narrow with --from and --to, or raise --limit");
+    }
+    Ok(())
+}
+
+async fn timeline(args: &TimelineArgs) -> Result<(), Failed> {
+    let path = format!("/v1/calls/{}/timeline", args.call_id);
+    let page = args.target.api()?.get(&path, &[("limit", args.limit.to_string())]).await?;
+    let entries = page["data"].as_array().cloned().unwrap_or_default();
+    output::rows(args.output, &["at", "source", "what", "details"], &entries);
+    if page["next_cursor"].is_string() {
+        eprintln!("there is more; export it: postcall export calls/{}/timeline", args.call_id);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod billing;
 mod calls;
 mod credentials;
 mod doctor;
+mod export;
 mod histories;
 mod inbox;
 mod installation;
@@ -103,6 +104,8 @@ enum Command {
     /// Calls of the organization whose key is used.
     #[command(subcommand)]
     Calls(calls::CallsCommand),
+    /// All of a list, as comma-separated values or lines of JSON.
+    Export(export::ExportArgs),
     /// What providers sent, and second thoughts about it.
     #[command(subcommand)]
     Inbox(inbox::InboxCommand),
@@ -225,6 +228,7 @@ async fn execute(command: Command) -> Result<(), Failed> {
         Command::Schedules(command) => schedules::run(command).await?,
         Command::Doctor(args) => doctor::run(&args).await?,
         Command::Calls(command) => calls::run(command).await?,
+        Command::Export(args) => export::run(&args).await?,
         Command::Inbox(command) => inbox::run(command).await?,
         Command::Credentials(command) => credentials::run(command).await?,
         Command::Webhooks(command) => webhooks::run(command).await?,

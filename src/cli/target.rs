@@ -99,6 +99,15 @@ impl Target {
         self.http.request(method, url).bearer_auth(self.api_key.expose_secret())
     }
 
+    /// GETs an answer that is as long as it likes, to be read in pieces.
+    pub(super) async fn open(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> Result<Response, Failed> {
+        self.accepted(self.request(Method::GET, path).query(query)).await
+    }
+
     /// GETs a text, with the API's own words where it refuses.
     pub(super) async fn get_text(
         &self,

@@ -7,7 +7,7 @@ use store::reads::billing as reads;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::{timestamp::Timestamp, usage::Format};
+use crate::api::timestamp::Timestamp;
 
 /// What closing the current period now would bill.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,10 +58,6 @@ pub(super) struct PeriodsQuery {
     pub(super) limit: Option<u16>,
     /// `next_cursor` of the page before.
     pub(super) cursor: Option<String>,
-    /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
-    #[serde(default)]
-    #[param(inline)]
-    pub(super) format: Format,
 }
 
 /// Which lines of the history.
@@ -76,10 +72,6 @@ pub(super) struct BillingEventsQuery {
     pub(super) limit: Option<u16>,
     /// `next_cursor` of the page before, with the same filter.
     pub(super) cursor: Option<String>,
-    /// `json`, or `csv` for all of them from the cursor on, at most 10,000.
-    #[serde(default)]
-    #[param(inline)]
-    pub(super) format: Format,
 }
 
 /// A page of billing periods, newest first.
@@ -172,55 +164,6 @@ pub(super) struct BillingEvent {
     pub(super) details: Value,
     /// When.
     pub(super) created_at: Timestamp,
-}
-
-/// Columns of periods as CSV.
-pub(super) const COLUMNS: &[&str] = &[
-    "period_start",
-    "period_end",
-    "status",
-    "included_minutes",
-    "carried_minutes",
-    "used_minutes",
-    "overage_minutes",
-    "overage_price_usd",
-    "report_state",
-    "report_identifier",
-];
-
-/// Columns of events as CSV.
-pub(super) const EVENT_COLUMNS: &[&str] = &["created_at", "event", "period_id", "details", "id"];
-
-impl BillingEvent {
-    pub(super) fn cells(&self) -> Vec<String> {
-        vec![
-            store::events::timestamp(self.created_at.0),
-            self.event.clone(),
-            self.period_id.map(|id| id.to_string()).unwrap_or_default(),
-            self.details.to_string(),
-            self.id.to_string(),
-        ]
-    }
-}
-
-impl BillingPeriod {
-    pub(super) fn cells(&self) -> Vec<String> {
-        let report = |field: fn(&StripeReport) -> &String| {
-            self.report.as_ref().map(field).cloned().unwrap_or_default()
-        };
-        vec![
-            store::events::timestamp(self.period_start.0),
-            store::events::timestamp(self.period_end.0),
-            self.status.clone(),
-            self.included_minutes.to_string(),
-            self.carried_minutes.to_string(),
-            self.used_minutes.to_string(),
-            self.overage_minutes.map(|minutes| minutes.to_string()).unwrap_or_default(),
-            self.overage_price_usd.clone(),
-            report(|report| &report.state),
-            report(|report| &report.identifier),
-        ]
-    }
 }
 
 impl From<reads::PeriodRow> for BillingPeriod {

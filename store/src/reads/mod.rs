@@ -8,6 +8,7 @@ pub mod inbox;
 pub mod recordings;
 pub mod results;
 pub mod search;
+pub mod timeline;
 pub mod transcripts;
 pub mod usage;
 pub mod webhooks;

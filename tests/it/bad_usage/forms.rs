@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::World;
 
-/// Rows of comma-separated values, by the names in the head line. None of ours needs quotes.
+/// Rows of comma-separated values, by the names in the head line. None of these needs quotes.
 fn rows_of(csv: &str) -> Vec<Vec<(String, String)>> {
     assert!(!csv.contains('"'), "{csv}");
     let mut lines = csv.lines();
@@ -26,13 +26,13 @@ fn is_same(cell: &str, value: &Value) -> bool {
     }
 }
 
-/// Every cell is what JSON says under the column's name; `a_b` may lie in `a`.
+/// Every cell is what JSON says under the column's name; `a.b` lies in `a`.
 fn is_equal(csv: &str, json: &Value) {
     let (rows, objects) = (rows_of(csv), json.as_array().expect("rows"));
     assert_eq!(rows.len(), objects.len(), "{csv}");
     for (row, object) in rows.iter().zip(objects) {
         for (name, cell) in row {
-            let nested = name.strip_prefix("report_").map(|name| &object["report"][name]);
+            let nested = name.split_once('.').map(|(outer, inner)| &object[outer][inner]);
             let value = object.get(name).or(nested).expect("a field of that name");
             assert!(is_same(cell, value), "{name}: {cell} and {value}");
         }
