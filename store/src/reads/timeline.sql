@@ -101,12 +101,10 @@ with about as (
         'latency_ms', l.latency_ms)
     from sent d join webhook_logs l on l.delivery_id = d.id and l.organization_id = d.organization_id
     union all
-    -- What an endpoint was not sent was logged in the transaction of the event, at its very time.
     select l.created_at, 'webhook_logs', l.id, l.kind, jsonb_build_object(
         'webhook_id', l.webhook_id, 'event_id', l.event_id, 'error', l.error)
-    from noted e join webhooks w on w.organization_id = e.organization_id
-    join webhook_logs l on l.webhook_id = w.id and l.created_at = e.created_at
-        and l.event_id = e.id and l.delivery_id is null
+    from noted e join webhook_logs l on l.event_id = e.id and l.delivery_id is null
+        and l.organization_id = e.organization_id
     union all
     select l.recorded_at, 'usage_ledger', l.id, 'booked', jsonb_build_object('meter', l.meter,
         'revision', l.revision, 'quantity', l.quantity, 'reason', l.reason,
