@@ -175,7 +175,7 @@ struct Position {
 /// List calls
 ///
 /// Newest first, of the last 7 days where no time is given.
-#[utoipa::path(get, path = "/v1/calls", tag = "calls", params(CallsQuery), responses(
+#[utoipa::path(get, path = "/v1/calls", operation_id = "list_calls", tag = "calls", params(CallsQuery), responses(
     (status = 200, description = "A page of calls", body = CallsPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -227,7 +227,7 @@ fn begin(asked: &CallsQuery, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Place
 }
 
 /// Show a call
-#[utoipa::path(get, path = "/v1/calls/{id}", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{id}", operation_id = "get_call", tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The call", body = Call),
     (status = 400, response = Problem),

@@ -61,7 +61,7 @@ pub struct StreamQuery {
 /// Server-sent events: `id` is the event's id, `event` its type, `data` its JSON. Begins after the
 /// event that `Last-Event-ID` names, or with what happens from now on; the first frame has no event and
 /// says after which one it begins.
-#[utoipa::path(get, path = "/v1/events", tag = "events",
+#[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events",
     params(StreamQuery, ("Last-Event-ID" = Option<Uuid>, Header,
         description = "The last event that the client saw; one that is not known counts as none, and the \
             nil UUID is before the oldest")),

@@ -77,14 +77,14 @@ pub struct Readiness {
 }
 
 /// Is the process alive?
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses(
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "operations", responses(
     (status = 200, description = "It is", body = Alive)))]
 async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
 /// Can the process serve?
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operations", responses(
     (status = 200, description = "Postgres answers and is migrated", body = Readiness),
     (status = 503, description = "It cannot serve", body = Readiness)))]
 async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Readiness>) {

@@ -205,7 +205,7 @@ struct Position {
 /// List stored events
 ///
 /// What providers sent, newest first, of the last 7 days where no time is given; without bodies.
-#[utoipa::path(get, path = "/v1/inbox", tag = "inbox", params(InboxQuery), responses(
+#[utoipa::path(get, path = "/v1/inbox", operation_id = "list_inbox", tag = "inbox", params(InboxQuery), responses(
     (status = 200, description = "A page of events", body = InboxPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -271,7 +271,7 @@ fn begin(asked: &InboxQuery, now: DateTime<Utc>) -> Result<Position, Problem> {
 /// Show a stored event
 ///
 /// With its headers and its body, as long as that is kept.
-#[utoipa::path(get, path = "/v1/inbox/{id}", tag = "inbox",
+#[utoipa::path(get, path = "/v1/inbox/{id}", operation_id = "get_inbox_event", tag = "inbox",
     params(("id" = Uuid, Path, description = "The event"), ShowQuery), responses(
     (status = 200, description = "The event", body = InboxEventWithBody),
     (status = 400, response = Problem),

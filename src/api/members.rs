@@ -36,7 +36,7 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List members
-#[utoipa::path(get, path = "/v1/members", tag = "members", params(MembersQuery), responses(
+#[utoipa::path(get, path = "/v1/members", operation_id = "list_members", tag = "members", params(MembersQuery), responses(
     (status = 200, description = "A page of members", body = MembersPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -61,7 +61,7 @@ async fn list(
 ///
 /// A user that nobody knows yet is made. One that is known keeps the name that others wrote, and must be
 /// named by the same email address.
-#[utoipa::path(post, path = "/v1/members", tag = "members", request_body = AddMember, responses(
+#[utoipa::path(post, path = "/v1/members", operation_id = "add_member", tag = "members", request_body = AddMember, responses(
     (status = 201, description = "The member", body = Member),
     (status = 400, response = Problem),
     (status = 409, response = Problem)))]
@@ -90,7 +90,7 @@ async fn add(
 /// Change a member's role
 ///
 /// The last owner stays one.
-#[utoipa::path(patch, path = "/v1/members/{id}", tag = "members",
+#[utoipa::path(patch, path = "/v1/members/{id}", operation_id = "update_member", tag = "members",
     params(("id" = Uuid, Path, description = "The user")), request_body = ChangeMember, responses(
     (status = 200, description = "The member as it is now", body = Member),
     (status = 400, response = Problem),
@@ -111,7 +111,7 @@ async fn change(
 /// Remove a member
 ///
 /// The last owner stays. The user stays known, to a later return and to other organizations.
-#[utoipa::path(delete, path = "/v1/members/{id}", tag = "members",
+#[utoipa::path(delete, path = "/v1/members/{id}", operation_id = "remove_member", tag = "members",
     params(("id" = Uuid, Path, description = "The user")), responses(
     (status = 204, description = "There is no such member any more"),
     (status = 400, response = Problem),

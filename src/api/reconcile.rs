@@ -127,7 +127,7 @@ pub struct RowExplanation {
 ///
 /// Calls, ledger, daily usage, totals, statements and Stripe, by day and by period. Equal books have
 /// no row.
-#[utoipa::path(get, path = "/v1/usage/reconcile", tag = "usage", params(ReconcileQuery), responses(
+#[utoipa::path(get, path = "/v1/usage/reconcile", operation_id = "reconcile_usage", tag = "usage", params(ReconcileQuery), responses(
     (status = 200, description = "Where books differ", body = Reconciliation),
     (status = 400, response = Problem)))]
 async fn reconcile(
@@ -154,7 +154,7 @@ async fn reconcile(
 ///
 /// What was told of its duration, what was counted, in which periods, when its day was added up, and
 /// whether it is billed.
-#[utoipa::path(get, path = "/v1/calls/{id}/usage", tag = "usage",
+#[utoipa::path(get, path = "/v1/calls/{id}/usage", operation_id = "get_call_usage", tag = "usage",
     params(("id" = uuid::Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The story of its minutes", body = CallUsage),
     (status = 400, response = Problem),

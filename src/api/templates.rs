@@ -100,7 +100,7 @@ impl From<templates::Template> for Template {
 /// List templates
 ///
 /// In the order of their slugs.
-#[utoipa::path(get, path = "/v1/templates", tag = "templates", params(TemplatesQuery), responses(
+#[utoipa::path(get, path = "/v1/templates", operation_id = "list_templates", tag = "templates", params(TemplatesQuery), responses(
     (status = 200, description = "A page of templates", body = TemplatesPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -126,7 +126,7 @@ async fn list(
 }
 
 /// Show a template
-#[utoipa::path(get, path = "/v1/templates/{slug}", tag = "templates",
+#[utoipa::path(get, path = "/v1/templates/{slug}", operation_id = "get_template", tag = "templates",
     params(("slug" = String, Path, description = "The template")), responses(
     (status = 200, description = "The template", body = Template),
     (status = 404, response = Problem)))]

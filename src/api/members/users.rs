@@ -73,7 +73,7 @@ struct UpdateUser {
 /// Show a user
 ///
 /// Only members of the organization can be seen.
-#[utoipa::path(get, path = "/v1/users/{id}", tag = "members",
+#[utoipa::path(get, path = "/v1/users/{id}", operation_id = "get_user", tag = "members",
     params(("id" = Uuid, Path, description = "The user")), responses(
     (status = 200, description = "The user", body = User),
     (status = 400, response = Problem),
@@ -91,7 +91,7 @@ async fn show(
 /// Change a user
 ///
 /// Only the organization that made a user known may change email and name, while the user is a member.
-#[utoipa::path(patch, path = "/v1/users/{id}", tag = "members",
+#[utoipa::path(patch, path = "/v1/users/{id}", operation_id = "update_user", tag = "members",
     params(("id" = Uuid, Path, description = "The user")), request_body = UpdateUser, responses(
     (status = 200, description = "The user as it is now", body = User),
     (status = 400, response = Problem),

@@ -220,7 +220,7 @@ from_path!(ChangePath);
 ///
 /// In bulk, as many a second as was asked for: what failed, or what was never sent. The events keep their
 /// ids and their bytes. One recovery of an endpoint at a time.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/recover", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/recover", operation_id = "recover_webhook", tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), request_body = RecoverRequest,
     responses(
     (status = 200, description = "Counted", body = RecoveryBegun),
@@ -246,10 +246,11 @@ async fn recover(
 }
 
 /// List recoveries of an endpoint
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries", operation_id = "list_webhook_recoveries", tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), PageQuery), responses(
     (status = 200, description = "A page of recoveries", body = RecoveriesPage),
-    (status = 400, response = Problem)))]
+    (status = 400, response = Problem),
+    (status = 404, response = Problem)))]
 async fn list(
     caller: Caller,
     State(api): State<ApiState>,
@@ -261,6 +262,7 @@ async fn list(
     let name = format!("recoveries {organization} {id}");
     let after = cursor::begin(&api.cursor_key, &name, asked.cursor.as_deref())?;
     let page = recoveries::list(&api.db, organization, id, after, limit).await?;
+    let page = page.ok_or_else(super::unknown)?;
     let next_cursor = cursor::next(&api.cursor_key, &name, &page, |last| Place {
         at: last.created_at,
         id: last.id.0,
@@ -270,7 +272,7 @@ async fn list(
 }
 
 /// Show a recovery
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", operation_id = "get_webhook_recovery", tag = "webhooks",
     params(RecoveryPath), responses(
     (status = 200, description = "The recovery", body = Recovery),
     (status = 404, response = Problem)))]
@@ -286,7 +288,7 @@ async fn show(
 }
 
 /// List deliveries of a recovery
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", operation_id = "list_webhook_recovery_items", tag = "webhooks",
     params(RecoveryPath, PageQuery), responses(
     (status = 200, description = "A page of deliveries", body = RecoveryItemsPage),
     (status = 400, response = Problem),
@@ -322,7 +324,7 @@ async fn items(
 }
 
 /// Pause, resume or abort a recovery
-#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", operation_id = "change_webhook_recovery", tag = "webhooks",
     params(ChangePath), responses(
     (status = 200, description = "As it is now", body = Recovery),
     (status = 400, response = Problem),

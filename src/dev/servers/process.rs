@@ -23,7 +23,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a server gets until it answers. A cold disk and a busy machine are slow; a server
 /// that cannot start ends, and is noticed at once.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(240);
 
 /// Between two looks whether a server answers.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);

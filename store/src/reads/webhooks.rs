@@ -9,7 +9,7 @@ use sqlx::query;
 use crate::database::Tx;
 
 /// Whether the organization has such an endpoint, and still has.
-async fn has_endpoint(
+pub(crate) async fn has_endpoint(
     tx: &mut Tx,
     organization: OrganizationId,
     endpoint: EndpointId,

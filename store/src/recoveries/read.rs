@@ -9,7 +9,7 @@ use crate::{
     Database, StoreError,
     database::commit,
     error::During,
-    reads::{Page, Place, one_more},
+    reads::{Page, Place, one_more, webhooks::has_endpoint},
 };
 
 /// A recovery.
@@ -58,16 +58,19 @@ pub struct Item {
     pub attempts: i32,
 }
 
-/// An endpoint's recoveries, newest first.
+/// An endpoint's recoveries, newest first; none where the organization has no such endpoint.
 pub async fn list(
     db: &Database,
     organization: OrganizationId,
     endpoint: EndpointId,
     after: Place,
     limit: u16,
-) -> Result<Page<Recovery>, StoreError> {
+) -> Result<Option<Page<Recovery>>, StoreError> {
     const OPERATION: &str = "recoveries.list";
     let mut tx = db.tenant(organization).await?;
+    if !has_endpoint(&mut tx, organization, endpoint).await.during(OPERATION)? {
+        return Ok(None);
+    }
     let rows = query_as!(
         Recovery,
         r#"select id, webhook_id as endpoint, kind, events_from as "from", events_to as "to", events,
@@ -83,7 +86,7 @@ pub async fn list(
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(Page::cut(rows, limit))
+    Ok(Some(Page::cut(rows, limit)))
 }
 
 /// One of them.
