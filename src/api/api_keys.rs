@@ -53,7 +53,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List API keys
-#[utoipa::path(get, path = "/v1/api-keys", operation_id = "list_api_keys", tag = "API keys", params(PageQuery), responses(
+#[utoipa::path(get, path = "/v1/api-keys", operation_id = "list_api_keys",
+    tag = "API keys", params(PageQuery), responses(
     (status = 200, description = "A page of keys", body = ApiKeysPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -77,7 +78,8 @@ async fn list(
 /// Create an API key
 ///
 /// The key is in the answer, and is never told again. It may do no more than whoever makes it.
-#[utoipa::path(post, path = "/v1/api-keys", operation_id = "create_api_key", tag = "API keys", request_body = CreateApiKey,
+#[utoipa::path(post, path = "/v1/api-keys", operation_id = "create_api_key",
+    tag = "API keys", request_body = CreateApiKey,
     responses(
     (status = 201, description = "The key", body = ApiKeyWithKey),
     (status = 400, response = Problem),
@@ -163,7 +165,8 @@ async fn update(
 /// Revoke an API key
 ///
 /// It is refused from now on, everywhere, and so is the one that it replaced. Nothing brings it back.
-#[utoipa::path(delete, path = "/v1/api-keys/{id}", operation_id = "revoke_api_key", tag = "API keys",
+#[utoipa::path(delete, path = "/v1/api-keys/{id}", operation_id = "revoke_api_key",
+    tag = "API keys",
     params(("id" = Uuid, Path, description = "The key's id")), responses(
     (status = 204, description = "There is no such key any more"),
     (status = 400, response = Problem),
@@ -184,7 +187,8 @@ async fn revoke(
 ///
 /// The new key is in the answer, and is never told again. Scopes, limits and counts stay. The key before
 /// it works beside it for `overlap_seconds`, an even older one no more.
-#[utoipa::path(post, path = "/v1/api-keys/{id}/rotate", operation_id = "rotate_api_key", tag = "API keys",
+#[utoipa::path(post, path = "/v1/api-keys/{id}/rotate", operation_id = "rotate_api_key",
+    tag = "API keys",
     params(("id" = Uuid, Path, description = "The key's id")), request_body = Option<RotateApiKey>,
     responses(
     (status = 200, description = "The new key", body = ApiKeyWithKey),

@@ -50,7 +50,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List assistants
-#[utoipa::path(get, path = "/v1/assistants", operation_id = "list_assistants", tag = "assistants", params(AssistantsQuery),
+#[utoipa::path(get, path = "/v1/assistants", operation_id = "list_assistants",
+    tag = "assistants", params(AssistantsQuery),
     responses(
     (status = 200, description = "A page of assistants", body = AssistantsPage),
     (status = 400, response = Problem)))]
@@ -77,7 +78,8 @@ async fn list(
 ///
 /// From scratch, or from a template: then its configuration is the template's, with the members that
 /// are given in place of the template's own.
-#[utoipa::path(post, path = "/v1/assistants", operation_id = "create_assistant", tag = "assistants", request_body = CreateAssistant,
+#[utoipa::path(post, path = "/v1/assistants", operation_id = "create_assistant",
+    tag = "assistants", request_body = CreateAssistant,
     responses(
     (status = 201, description = "The assistant", body = Assistant),
     (status = 400, response = Problem),
@@ -129,7 +131,8 @@ async fn create(
 }
 
 /// Show an assistant
-#[utoipa::path(get, path = "/v1/assistants/{id}", operation_id = "get_assistant", tag = "assistants",
+#[utoipa::path(get, path = "/v1/assistants/{id}", operation_id = "get_assistant",
+    tag = "assistants",
     params(("id" = Uuid, Path, description = "The assistant")), responses(
     (status = 200, description = "The assistant", body = Assistant),
     (status = 400, response = Problem),
@@ -148,7 +151,8 @@ async fn show(
 ///
 /// What is not given stays as it is. The configuration is replaced as a whole: read it, change it, and
 /// send it back with its `ETag` in `If-Match`.
-#[utoipa::path(patch, path = "/v1/assistants/{id}", operation_id = "update_assistant", tag = "assistants",
+#[utoipa::path(patch, path = "/v1/assistants/{id}", operation_id = "update_assistant",
+    tag = "assistants",
     params(("id" = Uuid, Path, description = "The assistant"),
         ("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
     request_body = UpdateAssistant, responses(
@@ -188,7 +192,8 @@ async fn update(
 /// Delete an assistant
 ///
 /// Its phone numbers are nobody's then. Calls go on to name it.
-#[utoipa::path(delete, path = "/v1/assistants/{id}", operation_id = "delete_assistant", tag = "assistants",
+#[utoipa::path(delete, path = "/v1/assistants/{id}", operation_id = "delete_assistant",
+    tag = "assistants",
     params(("id" = Uuid, Path, description = "The assistant"),
         ("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
     responses(

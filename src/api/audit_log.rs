@@ -110,7 +110,8 @@ impl From<Recorded> for AuditEntry {
 ///
 /// Every change of the organization by people, newest first: who made it, from where, and what it was
 /// before and after. Secrets and personal data are left out.
-#[utoipa::path(get, path = "/v1/audit-log", operation_id = "list_audit_log", tag = "audit log", params(AuditQuery), responses(
+#[utoipa::path(get, path = "/v1/audit-log", operation_id = "list_audit_log",
+    tag = "audit log", params(AuditQuery), responses(
     (status = 200, description = "A page of changes", body = AuditPage),
     (status = 400, response = Problem)))]
 async fn list(

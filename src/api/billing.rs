@@ -33,7 +33,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// Show what closing now would bill
-#[utoipa::path(get, path = "/v1/billing/preview", operation_id = "get_billing_preview", tag = "billing", responses(
+#[utoipa::path(get, path = "/v1/billing/preview", operation_id = "get_billing_preview",
+    tag = "billing", responses(
     (status = 200, description = "What closing the current period now would bill",
         body = BillingPreview)))]
 async fn preview(
@@ -61,7 +62,8 @@ async fn preview(
 }
 
 /// List billing periods
-#[utoipa::path(get, path = "/v1/billing/periods", operation_id = "list_billing_periods", tag = "billing", params(PeriodsQuery), responses(
+#[utoipa::path(get, path = "/v1/billing/periods", operation_id = "list_billing_periods",
+    tag = "billing", params(PeriodsQuery), responses(
     (status = 200, description = "A page of periods", body = PeriodsPage),
     (status = 400, response = Problem)))]
 async fn periods(
@@ -83,7 +85,8 @@ async fn periods(
 }
 
 /// List the history of billing
-#[utoipa::path(get, path = "/v1/billing/events", operation_id = "list_billing_events", tag = "billing", params(BillingEventsQuery),
+#[utoipa::path(get, path = "/v1/billing/events", operation_id = "list_billing_events",
+    tag = "billing", params(BillingEventsQuery),
     responses((status = 200, description = "A page of the history", body = BillingEventsPage),
     (status = 400, response = Problem)))]
 async fn events(

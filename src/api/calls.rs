@@ -175,7 +175,8 @@ struct Position {
 /// List calls
 ///
 /// Newest first, of the last 7 days where no time is given.
-#[utoipa::path(get, path = "/v1/calls", operation_id = "list_calls", tag = "calls", params(CallsQuery), responses(
+#[utoipa::path(get, path = "/v1/calls", operation_id = "list_calls",
+    tag = "calls", params(CallsQuery), responses(
     (status = 200, description = "A page of calls", body = CallsPage),
     (status = 400, response = Problem)))]
 async fn list(

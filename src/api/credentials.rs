@@ -50,7 +50,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 ///
 /// Which providers have credentials, their settings, and how far their calls were swept. No secret
 /// is ever told.
-#[utoipa::path(get, path = "/v1/provider-credentials", operation_id = "list_provider_credentials", tag = "provider credentials", responses(
+#[utoipa::path(get, path = "/v1/provider-credentials", operation_id = "list_provider_credentials",
+    tag = "provider credentials", responses(
     (status = 200, description = "The credentials", body = ProviderCredentialsList)))]
 async fn list(
     caller: Caller,
@@ -67,7 +68,8 @@ async fn list(
 /// What is not given stays as it is; `secret` is needed where there are no credentials yet. A new
 /// secret is the only one accepted, also after a rotation; rotate to have two accepted for a while.
 /// The secret that is the current one already changes nothing of that.
-#[utoipa::path(put, path = "/v1/provider-credentials/{provider}", operation_id = "set_provider_credentials", tag = "provider credentials",
+#[utoipa::path(put, path = "/v1/provider-credentials/{provider}", operation_id = "set_provider_credentials",
+    tag = "provider credentials",
     params(ProviderPath),
     request_body = SetProviderCredentials, responses(
     (status = 200, description = "The credentials as they are now", body = ProviderCredentials),
@@ -121,6 +123,7 @@ fn check(
 /// The new secret is the current one from now on; the one before it is accepted for
 /// `overlap_hours` more, an even older one no more.
 #[utoipa::path(post, path = "/v1/provider-credentials/{provider}/rotate", operation_id = "rotate_provider_secret",
+
     tag = "provider credentials",
     params(ProviderPath),
     request_body = RotateProviderCredentials, responses(
@@ -154,6 +157,7 @@ async fn rotate(
 ///
 /// The secret before the current one is accepted no more.
 #[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/previous", operation_id = "drop_previous_provider_secret",
+
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no previous secret any more"),
@@ -172,6 +176,7 @@ async fn drop_previous(
 /// The provider's calls are listed and its recordings fetched with the secret from then on; with
 /// Vapi, whose secret opens no API, neither is possible any more.
 #[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/api-key", operation_id = "drop_provider_api_key",
+
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no such key any more"),
@@ -189,6 +194,7 @@ async fn drop_api_key(
 ///
 /// Requests that Twilio signs with it are refused from then on.
 #[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/shared-key", operation_id = "drop_provider_shared_key",
+
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no shared key any more"),
@@ -223,7 +229,8 @@ async fn drop_part(
 ///
 /// Webhooks of the provider are refused from then on, unless the installation has a secret for
 /// organizations without one.
-#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}", operation_id = "delete_provider_credentials", tag = "provider credentials",
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}", operation_id = "delete_provider_credentials",
+    tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There are no credentials any more"),
     (status = 400, response = Problem),

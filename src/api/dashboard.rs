@@ -143,7 +143,8 @@ pub struct Assistant {
 ///
 /// Settings, today, the last calls and the active assistants in one answer. What is older than it seems: a
 /// call's end shows at once, its beginning within 10 seconds.
-#[utoipa::path(get, path = "/v1/dashboard", operation_id = "get_dashboard", tag = "dashboard", responses(
+#[utoipa::path(get, path = "/v1/dashboard", operation_id = "get_dashboard",
+    tag = "dashboard", responses(
     (status = 200, description = "The organization at a glance", body = Dashboard)))]
 async fn show(caller: Caller, State(api): State<ApiState>) -> Result<Json<Dashboard>, Problem> {
     let organization = caller.may(Scope::ReadDashboard)?;

@@ -74,14 +74,16 @@ impl EventType {
 /// List types of events
 ///
 /// All that endpoints can subscribe to, with the JSON Schema and an example of each. Any key may ask.
-#[utoipa::path(get, path = "/v1/event-types", operation_id = "list_event_types", tag = "events", responses(
+#[utoipa::path(get, path = "/v1/event-types", operation_id = "list_event_types",
+    tag = "events", responses(
     (status = 200, description = "All types", body = EventTypesList)))]
 async fn list(_: Caller) -> Json<&'static EventTypesList> {
     Json(&ALL)
 }
 
 /// Show a type of event
-#[utoipa::path(get, path = "/v1/event-types/{type}", operation_id = "get_event_type", tag = "events",
+#[utoipa::path(get, path = "/v1/event-types/{type}", operation_id = "get_event_type",
+    tag = "events",
     params(("type" = String, Path, description = "Its name", example = "call.completed")),
     responses(
     (status = 200, description = "The type", body = EventType),

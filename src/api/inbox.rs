@@ -205,7 +205,8 @@ struct Position {
 /// List stored events
 ///
 /// What providers sent, newest first, of the last 7 days where no time is given; without bodies.
-#[utoipa::path(get, path = "/v1/inbox", operation_id = "list_inbox", tag = "inbox", params(InboxQuery), responses(
+#[utoipa::path(get, path = "/v1/inbox", operation_id = "list_inbox",
+    tag = "inbox", params(InboxQuery), responses(
     (status = 200, description = "A page of events", body = InboxPage),
     (status = 400, response = Problem)))]
 async fn list(

@@ -36,7 +36,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List members
-#[utoipa::path(get, path = "/v1/members", operation_id = "list_members", tag = "members", params(MembersQuery), responses(
+#[utoipa::path(get, path = "/v1/members", operation_id = "list_members",
+    tag = "members", params(MembersQuery), responses(
     (status = 200, description = "A page of members", body = MembersPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -61,7 +62,8 @@ async fn list(
 ///
 /// A user that nobody knows yet is made. One that is known keeps the name that others wrote, and must be
 /// named by the same email address.
-#[utoipa::path(post, path = "/v1/members", operation_id = "add_member", tag = "members", request_body = AddMember, responses(
+#[utoipa::path(post, path = "/v1/members", operation_id = "add_member",
+    tag = "members", request_body = AddMember, responses(
     (status = 201, description = "The member", body = Member),
     (status = 400, response = Problem),
     (status = 409, response = Problem)))]

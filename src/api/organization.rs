@@ -27,7 +27,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// Show the organization
-#[utoipa::path(get, path = "/v1/organization", operation_id = "get_organization", tag = "organization", responses(
+#[utoipa::path(get, path = "/v1/organization", operation_id = "get_organization",
+    tag = "organization", responses(
     (status = 200, description = "The organization", body = Organization),
     (status = 404, response = Problem)))]
 async fn show(caller: Caller, State(api): State<ApiState>) -> Result<Response, Problem> {
@@ -41,7 +42,8 @@ async fn show(caller: Caller, State(api): State<ApiState>) -> Result<Response, P
 /// What is not given stays as it is, also within `settings`; a list is replaced as a whole. Another time
 /// zone decides which day a call belongs to, also of calls before: days are added up again over night,
 /// closed periods stay as they are. Slug and plan are whoever runs the installation's to change.
-#[utoipa::path(patch, path = "/v1/organization", operation_id = "update_organization", tag = "organization",
+#[utoipa::path(patch, path = "/v1/organization", operation_id = "update_organization",
+    tag = "organization",
     params(("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
     request_body = UpdateOrganization, responses(
     (status = 200, description = "The organization as it is now", body = Organization),

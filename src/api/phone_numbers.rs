@@ -42,7 +42,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List phone numbers
-#[utoipa::path(get, path = "/v1/phone-numbers", operation_id = "list_phone_numbers", tag = "phone numbers", params(PhoneNumbersQuery),
+#[utoipa::path(get, path = "/v1/phone-numbers", operation_id = "list_phone_numbers",
+    tag = "phone numbers", params(PhoneNumbersQuery),
     responses(
     (status = 200, description = "A page of numbers", body = PhoneNumbersPage),
     (status = 400, response = Problem)))]
@@ -75,7 +76,8 @@ async fn list(
 /// Create a phone number
 ///
 /// A number at a provider belongs to one organization.
-#[utoipa::path(post, path = "/v1/phone-numbers", operation_id = "create_phone_number", tag = "phone numbers",
+#[utoipa::path(post, path = "/v1/phone-numbers", operation_id = "create_phone_number",
+    tag = "phone numbers",
     request_body = CreatePhoneNumber, responses(
     (status = 201, description = "The number", body = PhoneNumber),
     (status = 400, response = Problem),
@@ -107,7 +109,8 @@ async fn create(
 }
 
 /// Show a phone number
-#[utoipa::path(get, path = "/v1/phone-numbers/{id}", operation_id = "get_phone_number", tag = "phone numbers",
+#[utoipa::path(get, path = "/v1/phone-numbers/{id}", operation_id = "get_phone_number",
+    tag = "phone numbers",
     params(("id" = Uuid, Path, description = "The number's id")), responses(
     (status = 200, description = "The number", body = PhoneNumber),
     (status = 400, response = Problem),
@@ -125,7 +128,8 @@ async fn show(
 /// Change a phone number
 ///
 /// What is not given stays as it is. Number and provider do not change: delete it, and make another.
-#[utoipa::path(patch, path = "/v1/phone-numbers/{id}", operation_id = "update_phone_number", tag = "phone numbers",
+#[utoipa::path(patch, path = "/v1/phone-numbers/{id}", operation_id = "update_phone_number",
+    tag = "phone numbers",
     params(("id" = Uuid, Path, description = "The number's id"),
         ("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
     request_body = UpdatePhoneNumber, responses(
@@ -159,7 +163,8 @@ async fn update(
 /// Delete a phone number
 ///
 /// Calls that came by it stay as they are. From now on it may be another organization's.
-#[utoipa::path(delete, path = "/v1/phone-numbers/{id}", operation_id = "delete_phone_number", tag = "phone numbers",
+#[utoipa::path(delete, path = "/v1/phone-numbers/{id}", operation_id = "delete_phone_number",
+    tag = "phone numbers",
     params(("id" = Uuid, Path, description = "The number's id"),
         ("If-Match" = Option<String>, Header, description = "`ETag` that it must still have")),
     responses(

@@ -127,7 +127,8 @@ pub struct RowExplanation {
 ///
 /// Calls, ledger, daily usage, totals, statements and Stripe, by day and by period. Equal books have
 /// no row.
-#[utoipa::path(get, path = "/v1/usage/reconcile", operation_id = "reconcile_usage", tag = "usage", params(ReconcileQuery), responses(
+#[utoipa::path(get, path = "/v1/usage/reconcile", operation_id = "reconcile_usage",
+    tag = "usage", params(ReconcileQuery), responses(
     (status = 200, description = "Where books differ", body = Reconciliation),
     (status = 400, response = Problem)))]
 async fn reconcile(

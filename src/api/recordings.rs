@@ -60,7 +60,8 @@ impl Recording {
 }
 
 /// Download a call's recording
-#[utoipa::path(get, path = "/v1/calls/{id}/recording", operation_id = "get_call_recording", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{id}/recording", operation_id = "get_call_recording",
+    tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The audio", body = String, content_type = "audio/*"),
     (status = 400, response = Problem),

@@ -66,7 +66,8 @@ pub struct CallResult {
 }
 
 /// List a call's extraction results
-#[utoipa::path(get, path = "/v1/calls/{id}/results", operation_id = "list_call_results", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{id}/results", operation_id = "list_call_results",
+    tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The results", body = CallResults),
     (status = 400, response = Problem),

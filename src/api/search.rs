@@ -98,7 +98,8 @@ struct Position {
 ///
 /// Full-text search, best match first, of the last 30 days where no time is given. Of more than
 /// 5,000 matches in the range the newest are ranked.
-#[utoipa::path(get, path = "/v1/search/transcripts", operation_id = "search_transcripts", tag = "calls", params(SearchQuery), responses(
+#[utoipa::path(get, path = "/v1/search/transcripts", operation_id = "search_transcripts",
+    tag = "calls", params(SearchQuery), responses(
     (status = 200, description = "A page of matches", body = MatchesPage),
     (status = 400, response = Problem)))]
 async fn search(

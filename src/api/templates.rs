@@ -100,7 +100,8 @@ impl From<templates::Template> for Template {
 /// List templates
 ///
 /// In the order of their slugs.
-#[utoipa::path(get, path = "/v1/templates", operation_id = "list_templates", tag = "templates", params(TemplatesQuery), responses(
+#[utoipa::path(get, path = "/v1/templates", operation_id = "list_templates",
+    tag = "templates", params(TemplatesQuery), responses(
     (status = 200, description = "A page of templates", body = TemplatesPage),
     (status = 400, response = Problem)))]
 async fn list(

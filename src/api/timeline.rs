@@ -83,7 +83,8 @@ struct Position {
 /// Every row about the call at every instant that it tells of, oldest first: what the provider told, what
 /// was made of it, what was sent to whom and what came of it, what was counted, and what was reported of
 /// the periods that count it.
-#[utoipa::path(get, path = "/v1/calls/{id}/timeline", operation_id = "list_call_timeline", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{id}/timeline", operation_id = "list_call_timeline",
+    tag = "calls",
     params(("id" = Uuid, Path, description = "The call"), TimelineQuery), responses(
     (status = 200, description = "A page of the timeline", body = TimelinePage),
     (status = 400, response = Problem),

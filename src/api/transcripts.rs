@@ -37,7 +37,8 @@ pub struct Transcript {
 }
 
 /// Show a call's transcript
-#[utoipa::path(get, path = "/v1/calls/{id}/transcript", operation_id = "get_call_transcript", tag = "calls",
+#[utoipa::path(get, path = "/v1/calls/{id}/transcript", operation_id = "get_call_transcript",
+    tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The transcript", body = Transcript),
     (status = 400, response = Problem),

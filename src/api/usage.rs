@@ -157,7 +157,8 @@ pub struct UsageSum {
 }
 
 /// Show usage of the current period
-#[utoipa::path(get, path = "/v1/usage/current", operation_id = "get_current_usage", tag = "usage", responses(
+#[utoipa::path(get, path = "/v1/usage/current", operation_id = "get_current_usage",
+    tag = "usage", responses(
     (status = 200, description = "Usage of the current period", body = CurrentUsage)))]
 async fn current(
     caller: Caller,
@@ -185,7 +186,8 @@ async fn current(
 }
 
 /// List usage by day
-#[utoipa::path(get, path = "/v1/usage", operation_id = "list_usage", tag = "usage", params(DaysQuery), responses(
+#[utoipa::path(get, path = "/v1/usage", operation_id = "list_usage",
+    tag = "usage", params(DaysQuery), responses(
     (status = 200, description = "Days of usage", body = DaysOfUsage),
     (status = 400, response = Problem)))]
 async fn days(

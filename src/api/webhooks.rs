@@ -61,7 +61,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List webhook endpoints
-#[utoipa::path(get, path = "/v1/webhooks", operation_id = "list_webhooks", tag = "webhooks", params(PageQuery), responses(
+#[utoipa::path(get, path = "/v1/webhooks", operation_id = "list_webhooks",
+    tag = "webhooks", params(PageQuery), responses(
     (status = 200, description = "A page of endpoints", body = WebhooksPage),
     (status = 400, response = Problem)))]
 async fn list(
@@ -85,7 +86,8 @@ async fn list(
 /// Create a webhook endpoint
 ///
 /// Its secret is in the answer, and is never told again.
-#[utoipa::path(post, path = "/v1/webhooks", operation_id = "create_webhook", tag = "webhooks", request_body = CreateWebhook,
+#[utoipa::path(post, path = "/v1/webhooks", operation_id = "create_webhook",
+    tag = "webhooks", request_body = CreateWebhook,
     responses(
     (status = 201, description = "The endpoint and its secret", body = WebhookWithSecret),
     (status = 400, response = Problem),
@@ -180,7 +182,8 @@ async fn update(
 /// Delete a webhook endpoint
 ///
 /// Nothing is sent to it any more, also not what waits.
-#[utoipa::path(delete, path = "/v1/webhooks/{id}", operation_id = "delete_webhook", tag = "webhooks",
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", operation_id = "delete_webhook",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), responses(
     (status = 204, description = "There is no such endpoint any more"),
     (status = 400, response = Problem),
@@ -201,7 +204,8 @@ async fn delete(
 ///
 /// The new secret is in the answer, and is never told again. The one before it signs beside it for
 /// `overlap_seconds`: each message then carries both signatures. An even older one signs no more.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", operation_id = "rotate_webhook_secret", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", operation_id = "rotate_webhook_secret",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), request_body = Option<RotateSecret>,
     responses(
     (status = 200, description = "The endpoint and its new secret", body = WebhookWithSecret),

@@ -12,6 +12,7 @@ mod bad_input;
 mod bad_usage;
 mod billing;
 mod books;
+mod clients;
 mod credentials;
 mod dashboard;
 mod deliveries;

@@ -97,7 +97,8 @@ pub(super) enum GapKind {
 ///
 /// What webhooks failed to tell: events that only the sweep of the provider's API found. Newest
 /// first, of the last 7 days where no time is given.
-#[utoipa::path(get, path = "/v1/inbox/gaps", operation_id = "list_inbox_gaps", tag = "inbox", params(GapsQuery), responses(
+#[utoipa::path(get, path = "/v1/inbox/gaps", operation_id = "list_inbox_gaps",
+    tag = "inbox", params(GapsQuery), responses(
     (status = 200, description = "A page of gaps", body = GapsPage),
     (status = 400, response = Problem)))]
 async fn gaps(

@@ -130,7 +130,8 @@ struct BatchPosition {
 /// Replay an event
 ///
 /// Has it read once more, as if it had just come. What it said before has no second effect.
-#[utoipa::path(post, path = "/v1/inbox/{id}/replay", operation_id = "replay_inbox_event", tag = "inbox",
+#[utoipa::path(post, path = "/v1/inbox/{id}/replay", operation_id = "replay_inbox_event",
+    tag = "inbox",
     params(("id" = Uuid, Path, description = "The event")), responses(
     (status = 200, description = "The event waits to be read", body = ReplayedEvent),
     (status = 400, response = Problem),
@@ -161,7 +162,8 @@ async fn replay_one(
 ///
 /// Nothing follows from it; it stays stored, and a replay takes this back. Only parked events can be
 /// discarded: any other is at work, or had its effect.
-#[utoipa::path(post, path = "/v1/inbox/{id}/discard", operation_id = "discard_inbox_event", tag = "inbox",
+#[utoipa::path(post, path = "/v1/inbox/{id}/discard", operation_id = "discard_inbox_event",
+    tag = "inbox",
     params(("id" = Uuid, Path, description = "The event")), responses(
     (status = 200, description = "The event is discarded", body = DiscardedEvent),
     (status = 400, response = Problem),
@@ -187,7 +189,8 @@ async fn discard(
 ///
 /// One batch, oldest first; `next_cursor` leads to the next. Each event is met once, however often
 /// it is processed meanwhile.
-#[utoipa::path(post, path = "/v1/inbox/replay", operation_id = "replay_inbox", tag = "inbox", request_body = ReplayRequest,
+#[utoipa::path(post, path = "/v1/inbox/replay", operation_id = "replay_inbox",
+    tag = "inbox", request_body = ReplayRequest,
     responses(
     (status = 200, description = "What was found and done", body = ReplayBatch),
     (status = 400, response = Problem)))]

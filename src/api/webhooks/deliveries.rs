@@ -125,7 +125,8 @@ impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
 }
 
 /// List deliveries to an endpoint
-#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", operation_id = "list_webhook_deliveries", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", operation_id = "list_webhook_deliveries",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), DeliveriesQuery), responses(
     (status = 200, description = "A page of deliveries", body = WebhookDeliveriesPage),
     (status = 400, response = Problem),
@@ -167,7 +168,8 @@ async fn list(
 ///
 /// As if it had never been attempted: the same bytes under the same `webhook-id`, by which a receiver
 /// that had them knows them.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery_id}/resend", operation_id = "resend_webhook_delivery", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery_id}/resend", operation_id = "resend_webhook_delivery",
+    tag = "webhooks",
     params(DeliveryPath), responses(
     (status = 202, description = "The delivery waits to be sent", body = WebhookDelivery),
     (status = 400, response = Problem),

@@ -124,7 +124,8 @@ pub(super) struct WebhookLog {
 /// List attempts at an endpoint
 ///
 /// And the events that were skipped: those of a disabled endpoint, for one. Kept for 90 days.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/logs", operation_id = "list_webhook_logs", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/logs", operation_id = "list_webhook_logs",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), LogsQuery), responses(
     (status = 200, description = "A page of the log", body = WebhookLogsPage),
     (status = 400, response = Problem),

@@ -220,7 +220,8 @@ from_path!(ChangePath);
 ///
 /// In bulk, as many a second as was asked for: what failed, or what was never sent. The events keep their
 /// ids and their bytes. One recovery of an endpoint at a time.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/recover", operation_id = "recover_webhook", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/recover", operation_id = "recover_webhook",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), request_body = RecoverRequest,
     responses(
     (status = 200, description = "Counted", body = RecoveryBegun),
@@ -246,7 +247,8 @@ async fn recover(
 }
 
 /// List recoveries of an endpoint
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries", operation_id = "list_webhook_recoveries", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries", operation_id = "list_webhook_recoveries",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), PageQuery), responses(
     (status = 200, description = "A page of recoveries", body = RecoveriesPage),
     (status = 400, response = Problem),
@@ -272,7 +274,8 @@ async fn list(
 }
 
 /// Show a recovery
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", operation_id = "get_webhook_recovery", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", operation_id = "get_webhook_recovery",
+    tag = "webhooks",
     params(RecoveryPath), responses(
     (status = 200, description = "The recovery", body = Recovery),
     (status = 404, response = Problem)))]
@@ -288,7 +291,8 @@ async fn show(
 }
 
 /// List deliveries of a recovery
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", operation_id = "list_webhook_recovery_items", tag = "webhooks",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", operation_id = "list_webhook_recovery_items",
+    tag = "webhooks",
     params(RecoveryPath, PageQuery), responses(
     (status = 200, description = "A page of deliveries", body = RecoveryItemsPage),
     (status = 400, response = Problem),
@@ -324,7 +328,8 @@ async fn items(
 }
 
 /// Pause, resume or abort a recovery
-#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", operation_id = "change_webhook_recovery", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", operation_id = "change_webhook_recovery",
+    tag = "webhooks",
     params(ChangePath), responses(
     (status = 200, description = "As it is now", body = Recovery),
     (status = 400, response = Problem),

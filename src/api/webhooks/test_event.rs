@@ -71,7 +71,8 @@ pub(super) struct WebhookTest {
 ///
 /// Sends one event to this endpoint alone, signed and tried like any other. A failed test is tried
 /// again like any other, too.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/test", operation_id = "test_webhook", tag = "webhooks",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/test", operation_id = "test_webhook",
+    tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), request_body = Option<TestRequest>,
     responses(
     (status = 200, description = "The first attempt was made", body = WebhookTest),
