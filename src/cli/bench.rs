@@ -3,6 +3,7 @@
 mod acks;
 mod aggregation;
 mod calls;
+mod dashboard;
 mod deliveries;
 mod histories;
 mod installation;
@@ -26,6 +27,7 @@ pub(super) enum BenchCommand {
     Acks(acks::AcksArgs),
     Aggregation(aggregation::AggregationArgs),
     Calls(calls::CallsArgs),
+    Dashboard(dashboard::DashboardArgs),
     Deliveries(deliveries::DeliveriesArgs),
 }
 
@@ -34,6 +36,7 @@ pub(super) async fn run(command: BenchCommand) -> Result<(), Failed> {
         BenchCommand::Acks(args) => Box::pin(acks::run(&args)).await,
         BenchCommand::Aggregation(args) => Box::pin(aggregation::run(&args)).await,
         BenchCommand::Calls(args) => Box::pin(calls::run(&args)).await,
+        BenchCommand::Dashboard(args) => Box::pin(dashboard::run(&args)).await,
         BenchCommand::Deliveries(args) => Box::pin(deliveries::run(&args)).await,
     }
 }

@@ -64,6 +64,24 @@ impl Installation {
         })
     }
 
+    /// Another organization of a `postcall dev`.
+    pub(super) fn of_organization(
+        dev: &DevState,
+        organization: OrganizationId,
+        api_key: SecretString,
+        vapi_secret: SecretString,
+    ) -> Self {
+        Self {
+            api_url: dev.api_url.clone(),
+            api_key,
+            organization,
+            vapi_secret,
+            pids: BTreeMap::new(),
+            is_on_this_machine: true,
+            temporal: None,
+        }
+    }
+
     fn of_environment(
         api_url: String,
         client: ClientConfig,

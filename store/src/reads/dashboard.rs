@@ -1,5 +1,7 @@
 //! What a dashboard shows of an organization, in one answer: from Redis without a statement, else by four.
 
+pub mod generated;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -136,7 +138,8 @@ impl Dashboards {
         let mut parts = Parts::kept(&self.cache, organization, now).await;
         if !parts.is_whole() {
             let mut tx = self.db.tenant(organization).await?;
-            parts.complete(&mut tx, organization, now).await?;
+            let statements = parts.complete(&mut tx, organization, now).await?;
+            metrics::counter!("postcall_dashboard_statements_total").increment(statements);
             commit(tx, OPERATION).await?;
             parts.keep(&self.cache).await;
         }
@@ -207,32 +210,37 @@ impl Parts {
     }
 
     /// Reads what is missing, by a statement for each that is: organization and settings, today and what
-    /// is in progress, calls, assistants.
+    /// is in progress, calls, assistants. How many that were.
     async fn complete(
         &mut self,
         tx: &mut Tx,
         organization: OrganizationId,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
+        let mut statements = 0;
         if self.card.value.is_none() || self.settings.value.is_none() {
             let (card, settings) = read_organization(tx, organization).await?;
             let date = local_date(now, zone_or_utc(&card.timezone));
             self.today.value = self.today.value.filter(|day| day.date == date);
             self.card.read(card);
             self.settings.read(settings);
+            statements += 1;
         }
         if self.today.value.is_none() || self.active.value.is_none() {
             let (today, active) = days::today(tx, organization, now).await?;
             self.today.read(today);
             self.active.read(active);
+            statements += 1;
         }
         if self.calls.value.is_none() {
             self.calls.read(read_calls(tx, organization, now).await?);
+            statements += 1;
         }
         if self.assistants.value.is_none() {
             self.assistants.read(read_assistants(tx, organization).await?);
+            statements += 1;
         }
-        Ok(())
+        Ok(statements)
     }
 
     async fn keep(&self, cache: &Cache) {

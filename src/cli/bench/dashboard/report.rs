@@ -1,0 +1,123 @@
+//! The report: one JSON object, or a table for people. Units are in the names.
+
+use anyhow::ensure;
+use chrono::{DateTime, Utc};
+use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::{DashboardArgs, Loads};
+use crate::cli::{
+    Format,
+    bench::{
+        processes::ProcessFigures,
+        report::{rounded, shown},
+    },
+};
+
+/// What `postcall bench dashboard` found. Every latency begins when its load was due.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// `dashboard`.
+    bench: &'static str,
+    /// Version of the bench's own binary.
+    version: &'static str,
+    /// Whether that binary is optimized: `release`, else `debug`.
+    build: &'static str,
+    /// When the first call was due (RFC 3339, UTC).
+    started_at: String,
+    /// Dashboards a second as asked for.
+    rate_per_second: u32,
+    /// Organizations whose dashboards were loaded in turn.
+    organizations: u32,
+    /// Calls that were written to the table before.
+    generated_calls: u32,
+    /// Calls a second as asked for.
+    call_rate_per_second: u32,
+    /// Dashboards that were due.
+    load_count: u32,
+    /// Those that were not answered, or not by success.
+    failed_count: u64,
+    /// Median.
+    load_p50_ms: Option<f64>,
+    /// 99th percentile.
+    load_p99_ms: Option<f64>,
+    /// 99.9th percentile.
+    load_p99_9_ms: Option<f64>,
+    /// The slowest.
+    load_max_ms: Option<f64>,
+    /// Statements of dashboards by loads, without begin and commit.
+    statements_per_load: f64,
+    /// Calls that were posted and acknowledged, from ten seconds before the first load on.
+    posted_count: u64,
+    /// Those that were processed to their end.
+    processed_count: u64,
+    /// By process; `cpu_seconds_per_1000_calls` is by 1,000 loads, with the calls that went on beside.
+    processes: Vec<ProcessFigures>,
+}
+
+impl Report {
+    pub(super) fn new(
+        args: &DashboardArgs,
+        started_at: DateTime<Utc>,
+        loads: &Loads,
+        (posted_count, processed_count): (u64, u64),
+        processes: Vec<ProcessFigures>,
+    ) -> Self {
+        let load_count = args.rate * args.seconds;
+        let latency = loads.latency.percentiles();
+        Self {
+            bench: "dashboard",
+            version: env!("CARGO_PKG_VERSION"),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            started_at: store::events::timestamp(started_at),
+            rate_per_second: args.rate,
+            organizations: args.organizations,
+            generated_calls: args.calls,
+            call_rate_per_second: args.call_rate,
+            load_count,
+            failed_count: loads.failed,
+            load_p50_ms: latency.map(|latency| latency.p50_ms),
+            load_p99_ms: latency.map(|latency| latency.p99_ms),
+            load_p99_9_ms: latency.map(|latency| latency.p99_9_ms),
+            load_max_ms: latency.map(|latency| latency.max_ms),
+            statements_per_load: loads.statements as f64 / f64::from(load_count),
+            posted_count,
+            processed_count,
+            processes,
+        }
+    }
+
+    /// As it is printed; JSON is one line.
+    pub(super) fn text(&self, format: Format) -> anyhow::Result<String> {
+        let value = rounded(serde_json::to_value(self)?);
+        if !matches!(format, Format::Table) {
+            return Ok(value.to_string());
+        }
+        let mut table = Table::new();
+        table.load_preset(NOTHING);
+        let fields = value.as_object().into_iter().flatten();
+        for (name, field) in fields.filter(|(_, field)| !field.is_array()) {
+            table.add_row([name.replace('_', " "), shown(field)]);
+        }
+        let columns = ["name", "cpu_seconds", "cpu_seconds_per_1000_calls", "peak_memory_mib"];
+        let mut processes = Table::new();
+        processes.load_preset(NOTHING);
+        processes.set_header(["PROCESS", "CPU SECONDS", "PER 1,000", "PEAK MIB"]);
+        for process in value["processes"].as_array().into_iter().flatten() {
+            processes.add_row(columns.map(|name| shown(&process[name])));
+        }
+        Ok(format!("{table}\n\n{processes}"))
+    }
+
+    /// A run in which a load failed, or calls were left, is void.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.failed_count == 0, "{} loads failed", self.failed_count);
+        ensure!(
+            self.processed_count >= self.posted_count,
+            "of {} calls {} were processed",
+            self.posted_count,
+            self.processed_count,
+        );
+        Ok(())
+    }
+}
