@@ -14,7 +14,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "postcall",
         // Itself: tests run the binary with other features.
-        &["activities", "contract", "postcall", "providers", "schedules", "store", "workflows"],
+        &[
+            "activities",
+            "contract",
+            "postcall",
+            "postcall-client",
+            "providers",
+            "schedules",
+            "store",
+            "workflows",
+        ],
     ),
     ("schedules", &["contract", "workflows"]),
     ("workflows", &["contract"]),
@@ -22,6 +31,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["contract"]),
     ("providers", &["contract"]),
     ("contract", &[]),
+    // What customers use knows the API by its document alone.
+    ("postcall-client", &[]),
+    ("client-generator", &[]),
 ];
 
 /// Dependencies that only some rooms may have. What tests alone use is not looked at.
@@ -31,11 +43,11 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("object_store", &["store"]),
     ("redis", &["store"]),
     // `postcall` talks to its own API and to its children; third parties are the providers'.
-    ("reqwest", &["postcall", "providers"]),
+    ("reqwest", &["postcall", "postcall-client", "providers"]),
     ("sqlx", &["store"]),
     ("temporalio-client", &["postcall", "schedules"]),
     ("temporalio-sdk", &["activities", "postcall"]),
-    ("tokio", &["activities", "postcall", "providers", "store"]),
+    ("tokio", &["activities", "postcall", "postcall-client", "providers", "store"]),
 ];
 
 /// Words of code that stand in some places only.
@@ -58,7 +70,7 @@ const WORDS: &[Word] = &[
     },
     Word {
         word: "reqwest",
-        places: &["providers/", "src/cli/", "src/dev/", "tests/"],
+        places: &["client/", "providers/", "src/cli/", "src/dev/", "tests/"],
         fix: "third parties are reached by a client in `providers`",
     },
     Word {
@@ -71,6 +83,8 @@ const WORDS: &[Word] = &[
 
 /// Hard stop of a file's length in lines; half of it is the aim.
 const LONGEST_FILE: usize = 600;
+/// Made from the OpenAPI document, and read by nobody.
+const GENERATED: &str = "client/src/generated/";
 
 struct Word {
     word: &'static str,
@@ -96,7 +110,9 @@ fn words_stay_in_their_places() {
 
 #[test]
 fn files_are_short() {
-    none(sources().iter().filter_map(|(path, text)| too_long(path, text)));
+    let written = sources();
+    let written = written.iter().filter(|(path, _)| !path.starts_with(GENERATED));
+    none(written.filter_map(|(path, text)| too_long(path, text)));
 }
 
 #[test]

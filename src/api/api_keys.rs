@@ -53,6 +53,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List API keys
+///
+/// Newest first, with what each may do and how much it was used, and never the key itself.
 #[utoipa::path(get, path = "/v1/api-keys", operation_id = "list_api_keys",
     tag = "API keys", params(PageQuery), responses(
     (status = 200, description = "A page of keys", body = ApiKeysPage),

@@ -50,6 +50,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List assistants
+///
+/// Newest first, without those that were deleted.
 #[utoipa::path(get, path = "/v1/assistants", operation_id = "list_assistants",
     tag = "assistants", params(AssistantsQuery),
     responses(
@@ -131,6 +133,8 @@ async fn create(
 }
 
 /// Show an assistant
+///
+/// With its whole configuration. The ETag is good for If-Match.
 #[utoipa::path(get, path = "/v1/assistants/{id}", operation_id = "get_assistant",
     tag = "assistants",
     params(("id" = Uuid, Path, description = "The assistant")), responses(

@@ -84,6 +84,7 @@ impl Scope {
         Self::ReadBilling,
         Self::ReadCredentials,
         Self::WriteCredentials,
+        Self::ReadDashboard,
         Self::ReadEvents,
         Self::ReadInbox,
         Self::WriteInbox,

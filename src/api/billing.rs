@@ -33,6 +33,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// Show what closing now would bill
+///
+/// What the current period has come to so far; closing it bills the same by the same rules.
 #[utoipa::path(get, path = "/v1/billing/preview", operation_id = "get_billing_preview",
     tag = "billing", responses(
     (status = 200, description = "What closing the current period now would bill",
@@ -62,6 +64,8 @@ async fn preview(
 }
 
 /// List billing periods
+///
+/// Newest first, each with what it includes, what was used and what Stripe was told.
 #[utoipa::path(get, path = "/v1/billing/periods", operation_id = "list_billing_periods",
     tag = "billing", params(PeriodsQuery), responses(
     (status = 200, description = "A page of periods", body = PeriodsPage),
@@ -85,6 +89,8 @@ async fn periods(
 }
 
 /// List the history of billing
+///
+/// What happened to periods and reports, newest first: opened, frozen, reported, closed.
 #[utoipa::path(get, path = "/v1/billing/events", operation_id = "list_billing_events",
     tag = "billing", params(BillingEventsQuery),
     responses((status = 200, description = "A page of the history", body = BillingEventsPage),

@@ -123,7 +123,6 @@ pub struct Call {
     /// What was done for it.
     steps: Vec<StepView>,
     /// What the customer attached to it.
-    #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
     /// When it began to exist.
     created_at: Timestamp,
@@ -228,6 +227,8 @@ fn begin(asked: &CallsQuery, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Place
 }
 
 /// Show a call
+///
+/// With its steps, what was agreed, and where its recording is. The transcript has a route of its own.
 #[utoipa::path(get, path = "/v1/calls/{id}", operation_id = "get_call", tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
     (status = 200, description = "The call", body = Call),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Path,
     http::{HeaderName, HeaderValue, header},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -17,6 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::openapi::OpenApi;
 
 use super::{
+    extract::Name,
     html,
     problem::{Kind, Problem},
 };
@@ -49,9 +49,10 @@ fn text(markdown: String) -> Response {
     ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], markdown).into_response()
 }
 
-async fn problem(Path(slug): Path<String>) -> Result<Response, Problem> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.slug() == slug);
+async fn problem(name: Name) -> Result<Response, Problem> {
+    let kind = Kind::ALL.into_iter().find(|kind| name.is(kind.slug()));
     let kind = kind.ok_or_else(|| Problem::not_found("kind of problem"))?;
+    let slug = kind.slug();
     let (title, status, text) = (kind.title(), kind.status().as_u16(), kind.explanation());
     let body = format!(
         "<h1>{}</h1><p>HTTP status {status}, <code>/docs/problems/{slug}</code></p><p>{}</p>\

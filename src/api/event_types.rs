@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use contract::events::{CATALOGUE, EventType as Known, VERSION};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, auth::Caller, problem::Problem};
+use super::{ApiState, auth::Caller, extract::Name, problem::Problem};
 
 /// Made once: each schema is some work, and none ever changes.
 static ALL: LazyLock<EventTypesList> =
@@ -82,14 +82,16 @@ async fn list(_: Caller) -> Json<&'static EventTypesList> {
 }
 
 /// Show a type of event
+///
+/// Its JSON Schema, an example, and what is left of it for endpoints that want it thin.
 #[utoipa::path(get, path = "/v1/event-types/{type}", operation_id = "get_event_type",
     tag = "events",
     params(("type" = String, Path, description = "Its name", example = "call.completed")),
     responses(
     (status = 200, description = "The type", body = EventType),
     (status = 404, response = Problem)))]
-async fn show(_: Caller, Path(name): Path<String>) -> Result<Json<&'static EventType>, Problem> {
-    let found = ALL.data.iter().find(|known| known.event_type == name);
+async fn show(_: Caller, name: Name) -> Result<Json<&'static EventType>, Problem> {
+    let found = ALL.data.iter().find(|known| name.is(known.event_type));
     found.map(Json).ok_or_else(|| Problem::not_found("type of event"))
 }
 

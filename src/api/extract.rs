@@ -59,6 +59,28 @@ impl<T: From<Uuid>, S: Send + Sync> FromRequestParts<S> for Id<T> {
     }
 }
 
+/// A name in the path. What is no text is nobody's name.
+#[derive(Debug)]
+pub(super) struct Name(Option<String>);
+
+impl Name {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.0.as_deref() == Some(name)
+    }
+
+    pub(super) fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(Path::<String>::from_request_parts(parts, state).await.ok().map(|Path(name)| name)))
+    }
+}
+
 /// A page size between 1 and `max`.
 pub(super) fn limit(given: Option<u16>, default: u16, max: u16) -> Result<u16, Problem> {
     match given {

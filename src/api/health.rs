@@ -77,6 +77,8 @@ pub struct Readiness {
 }
 
 /// Is the process alive?
+///
+/// It answers as long as the process lives, whatever else is down. For restarts.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "operations", responses(
     (status = 200, description = "It is", body = Alive)))]
 async fn healthz() -> Json<Alive> {
@@ -84,6 +86,8 @@ async fn healthz() -> Json<Alive> {
 }
 
 /// Can the process serve?
+///
+/// Whether Postgres answers and has this binary's schema, and what Redis does. For load balancers.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "operations", responses(
     (status = 200, description = "Postgres answers and is migrated", body = Readiness),
     (status = 503, description = "It cannot serve", body = Readiness)))]

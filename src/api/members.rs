@@ -36,6 +36,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List members
+///
+/// Newest first, with the role of each and what is known of the user.
 #[utoipa::path(get, path = "/v1/members", operation_id = "list_members",
     tag = "members", params(MembersQuery), responses(
     (status = 200, description = "A page of members", body = MembersPage),

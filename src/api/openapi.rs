@@ -1,11 +1,15 @@
 //! The OpenAPI document, but for what each handler says of itself.
 
+mod headers;
+mod tags;
+
 use utoipa::{
     PartialSchema, ToResponse, ToSchema,
     openapi::{
-        Components, ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+        Components, ComponentsBuilder, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi,
+        OpenApiBuilder, Ref, RefOr, Required, Schema, ServerBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
-        schema::{ObjectBuilder, Type},
+        schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type},
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
         },
@@ -19,8 +23,10 @@ use super::{
 
 const BEARER: &str = "bearer";
 const HEADER: &str = "x_api_key";
+const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 /// What any route that needs a key may answer, besides what it says itself.
-const COMMON: [&str; 6] = ["401", "402", "403", "429", "500", "503"];
+const COMMON: [&str; 7] = ["400", "401", "402", "403", "429", "500", "503"];
+const UUID: SchemaFormat = SchemaFormat::KnownFormat(KnownFormat::Uuid);
 /// Header parameters of every route, and of every POST besides.
 const ORGANIZATION: (&str, &str) = (
     "X-Organization-Id",
@@ -42,8 +48,16 @@ pub(super) fn base() -> OpenApi {
              go on by opaque cursors, and every error is application/problem+json (RFC 9457). \
              RateLimit-Policy and RateLimit tell what is left of the limits.",
         ))
+        .contact(Some(ContactBuilder::new().name(Some("postcall")).url(Some("/docs")).build()))
+        .license(Some(LicenseBuilder::new().name(LICENSE).identifier(Some(LICENSE)).build()))
         .build();
-    OpenApiBuilder::new().info(info).components(Some(components())).build()
+    OpenApiBuilder::new()
+        .info(info)
+        // Wherever the document was read.
+        .servers(Some([ServerBuilder::new().url("/").build()]))
+        .tags(Some(tags::tags()))
+        .components(Some(components()))
+        .build()
 }
 
 fn components() -> Components {
@@ -74,6 +88,9 @@ fn components() -> Components {
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         if !path.starts_with("/v1/") {
+            for operation in operations(item) {
+                operation.security = Some(Vec::new());
+            }
             continue;
         }
         for operation in operations(item) {
@@ -83,20 +100,56 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
                 let problem = RefOr::Ref(Ref::from_response_name(PROBLEM));
                 operation.responses.responses.entry(status.to_owned()).or_insert(problem);
             }
-            header(operation, ORGANIZATION);
+            header(operation, ORGANIZATION, |text| text.format(Some(UUID)));
+            say_what_is_needed(operation);
         }
         if let Some(post) = &mut item.post {
             let problem = RefOr::Ref(Ref::from_response_name(PROBLEM));
             post.responses.responses.entry("409".to_owned()).or_insert(problem);
-            header(post, IDEMPOTENCY_KEY);
+            header(post, IDEMPOTENCY_KEY, |text| {
+                text.min_length(Some(1)).max_length(Some(255)).pattern(Some("^[ -~]+$"))
+            });
         }
     }
     export::document(&mut document);
+    headers::document(&mut document);
     document
 }
 
-fn header(operation: &mut Operation, (name, description): (&str, &str)) {
-    let text = ObjectBuilder::new().schema_type(Type::String);
+/// A part of the path always is; what may be left out of query, headers or body is not what may be null.
+fn say_what_is_needed(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        if parameter.parameter_in == ParameterIn::Path {
+            parameter.required = Required::True;
+        }
+        if let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema {
+            if let SchemaType::Array(types) = &object.schema_type {
+                let one = types.iter().find(|one| **one != Type::Null).cloned();
+                object.schema_type = one.map_or(SchemaType::AnyValue, SchemaType::Type);
+            }
+            if parameter.name == "cursor" {
+                object.min_length = Some(1);
+                object.pattern = Some("^[A-Za-z0-9_-]+$".to_owned());
+            }
+        }
+    }
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        if let Some(RefOr::T(Schema::OneOf(options))) = &content.schema {
+            content.schema = options.items.iter().find(|one| matches!(one, RefOr::Ref(_))).cloned();
+            body.required = Some(Required::False);
+        }
+    }
+}
+
+fn header(
+    operation: &mut Operation,
+    (name, description): (&str, &str),
+    form: impl FnOnce(ObjectBuilder) -> ObjectBuilder,
+) {
+    let text = form(ObjectBuilder::new().schema_type(Type::String));
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)

@@ -27,6 +27,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// Show the organization
+///
+/// With its settings. The ETag is good for If-Match.
 #[utoipa::path(get, path = "/v1/organization", operation_id = "get_organization",
     tag = "organization", responses(
     (status = 200, description = "The organization", body = Organization),

@@ -42,6 +42,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List phone numbers
+///
+/// Newest first, without those that were deleted.
 #[utoipa::path(get, path = "/v1/phone-numbers", operation_id = "list_phone_numbers",
     tag = "phone numbers", params(PhoneNumbersQuery),
     responses(
@@ -109,6 +111,8 @@ async fn create(
 }
 
 /// Show a phone number
+///
+/// With the assistant that answers it. The ETag is good for If-Match.
 #[utoipa::path(get, path = "/v1/phone-numbers/{id}", operation_id = "get_phone_number",
     tag = "phone numbers",
     params(("id" = Uuid, Path, description = "The number's id")), responses(

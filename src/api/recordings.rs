@@ -60,10 +60,13 @@ impl Recording {
 }
 
 /// Download a call's recording
+///
+/// The audio as the provider gave it, streamed from storage. 404 until it is stored.
 #[utoipa::path(get, path = "/v1/calls/{id}/recording", operation_id = "get_call_recording",
     tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(
-    (status = 200, description = "The audio", body = String, content_type = "audio/*"),
+    (status = 200, description = "The audio", content(
+        (String = "audio/*"), (String = "video/*"), (String = "application/octet-stream"))),
     (status = 400, response = Problem),
     (status = 404, response = Problem)))]
 async fn show(

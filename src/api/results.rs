@@ -66,6 +66,8 @@ pub struct CallResult {
 }
 
 /// List a call's extraction results
+///
+/// What each extractor found, newest first, in the schema of the extractor; at most 100.
 #[utoipa::path(get, path = "/v1/calls/{id}/results", operation_id = "list_call_results",
     tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(

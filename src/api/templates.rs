@@ -1,10 +1,6 @@
 //! `/v1/templates`: what assistants can be made from.
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{
@@ -20,7 +16,7 @@ use super::{
     auth::{Caller, Scope},
     cursor,
     etag::tagged,
-    extract::{Parameters, limit, text},
+    extract::{Name, Parameters, limit, text},
     problem::Problem,
 };
 
@@ -127,6 +123,8 @@ async fn list(
 }
 
 /// Show a template
+///
+/// With the configuration that an assistant made from it begins with.
 #[utoipa::path(get, path = "/v1/templates/{slug}", operation_id = "get_template", tag = "templates",
     params(("slug" = String, Path, description = "The template")), responses(
     (status = 200, description = "The template", body = Template),
@@ -134,13 +132,12 @@ async fn list(
 async fn show(
     caller: Caller,
     State(api): State<ApiState>,
-    path: Result<Path<String>, PathRejection>,
+    slug: Name,
 ) -> Result<Response, Problem> {
     let organization = caller.may(Scope::ReadTemplates)?;
     // What is no slug is no template's; Postgres would not even take some of it.
-    let slug = path.ok().filter(|Path(slug)| rules::slug(slug).is_ok());
-    let found = match slug {
-        Some(Path(slug)) => templates::get(&api.db, organization, &slug).await?,
+    let found = match slug.as_deref().filter(|slug| rules::slug(slug).is_ok()) {
+        Some(slug) => templates::get(&api.db, organization, slug).await?,
         None => None,
     };
     let found = found.ok_or_else(|| Problem::not_found("template"))?;

@@ -30,13 +30,15 @@ pub struct Transcript {
     #[schema(example = "AI: Hello.\nUser: Hi, it is about the invoice.")]
     text: String,
     /// Who said what when, in the provider's own form.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     messages: Option<Value>,
     /// The provider's summary.
     summary: Option<String>,
 }
 
 /// Show a call's transcript
+///
+/// The whole text, and who said what when as far as the provider tells.
 #[utoipa::path(get, path = "/v1/calls/{id}/transcript", operation_id = "get_call_transcript",
     tag = "calls",
     params(("id" = Uuid, Path, description = "The call")), responses(

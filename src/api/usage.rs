@@ -157,6 +157,8 @@ pub struct UsageSum {
 }
 
 /// Show usage of the current period
+///
+/// Minutes, seconds and cost of the current period against what the plan includes.
 #[utoipa::path(get, path = "/v1/usage/current", operation_id = "get_current_usage",
     tag = "usage", responses(
     (status = 200, description = "Usage of the current period", body = CurrentUsage)))]
@@ -186,6 +188,8 @@ async fn current(
 }
 
 /// List usage by day
+///
+/// A row for each local day, or for each assistant and day, and the sum of all rows.
 #[utoipa::path(get, path = "/v1/usage", operation_id = "list_usage",
     tag = "usage", params(DaysQuery), responses(
     (status = 200, description = "Days of usage", body = DaysOfUsage),

@@ -61,6 +61,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 }
 
 /// List webhook endpoints
+///
+/// Newest first, each with how it does: last status, failures in a row, circuit.
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "list_webhooks",
     tag = "webhooks", params(PageQuery), responses(
     (status = 200, description = "A page of endpoints", body = WebhooksPage),

@@ -1,5 +1,7 @@
 //! The clients, against the real API.
 
+mod rust;
+
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;

@@ -21,7 +21,7 @@ impl World {
     }
 
     /// The example call, as if it were of today.
-    async fn call_of_today(&self) -> Value {
+    pub(crate) async fn call_of_today(&self) -> Value {
         let id = fresh_id();
         let report = String::from_utf8(report_of(&id)).unwrap();
         let today = Utc::now().date_naive().to_string();

@@ -78,3 +78,31 @@ async fn redis_stopped_while_webhooks_arrive() {
     world.servers.as_mut().unwrap().redis.start().await.unwrap();
     all_once(&world, &ids).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_harm_nobody_else() {
+    let world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let hang_up = async |seed: u64| {
+        for number in 0..150_u64 {
+            let request = world.http.get(format!("{}/v1/calls", world.api_url));
+            let request = request.bearer_auth(&world.demo.api_key).header("connection", "close");
+            // At every point of a request: it takes some milliseconds.
+            let patience = Duration::from_micros((number * 7 + seed * 3) % 20 * 500);
+            drop(tokio::time::timeout(patience, request.send()).await);
+        }
+    };
+    let look = async || {
+        for _ in 0..150 {
+            for path in ["/readyz", "/v1/calls?limit=1", "/v1/api-keys"] {
+                let request = world.http.get(format!("{}{path}", world.api_url));
+                let answer = request.bearer_auth(&world.demo.api_key).send().await.unwrap();
+                assert_eq!(answer.status(), 200, "{path}: {}", answer.text().await.unwrap());
+            }
+        }
+    };
+    tokio::join!(hang_up(0), hang_up(1), hang_up(2), look());
+    let log = world.log("serve");
+    for word in ["already a transaction", "transaction is aborted", "permission denied"] {
+        assert!(!log.contains(word), "{word}");
+    }
+}

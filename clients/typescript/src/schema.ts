@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Is the process alive? */
+        /**
+         * Is the process alive?
+         * @description It answers as long as the process lives, whatever else is down. For restarts.
+         */
         get: operations["healthz"];
         put?: never;
         post?: never;
@@ -28,7 +31,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Can the process serve? */
+        /**
+         * Can the process serve?
+         * @description Whether Postgres answers and has this binary's schema, and what Redis does. For load balancers.
+         */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -45,7 +51,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List API keys */
+        /**
+         * List API keys
+         * @description Newest first, with what each may do and how much it was used, and never the key itself.
+         */
         get: operations["list_api_keys"];
         put?: never;
         /**
@@ -116,7 +125,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List assistants */
+        /**
+         * List assistants
+         * @description Newest first, without those that were deleted.
+         */
         get: operations["list_assistants"];
         put?: never;
         /**
@@ -138,7 +150,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show an assistant */
+        /**
+         * Show an assistant
+         * @description With its whole configuration. The ETag is good for If-Match.
+         */
         get: operations["get_assistant"];
         put?: never;
         post?: never;
@@ -185,7 +200,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the history of billing */
+        /**
+         * List the history of billing
+         * @description What happened to periods and reports, newest first: opened, frozen, reported, closed.
+         */
         get: operations["list_billing_events"];
         put?: never;
         post?: never;
@@ -202,7 +220,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List billing periods */
+        /**
+         * List billing periods
+         * @description Newest first, each with what it includes, what was used and what Stripe was told.
+         */
         get: operations["list_billing_periods"];
         put?: never;
         post?: never;
@@ -219,7 +240,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show what closing now would bill */
+        /**
+         * Show what closing now would bill
+         * @description What the current period has come to so far; closing it bills the same by the same rules.
+         */
         get: operations["get_billing_preview"];
         put?: never;
         post?: never;
@@ -256,7 +280,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a call */
+        /**
+         * Show a call
+         * @description With its steps, what was agreed, and where its recording is. The transcript has a route of its own.
+         */
         get: operations["get_call"];
         put?: never;
         post?: never;
@@ -273,7 +300,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Download a call's recording */
+        /**
+         * Download a call's recording
+         * @description The audio as the provider gave it, streamed from storage. 404 until it is stored.
+         */
         get: operations["get_call_recording"];
         put?: never;
         post?: never;
@@ -290,7 +320,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List a call's extraction results */
+        /**
+         * List a call's extraction results
+         * @description What each extractor found, newest first, in the schema of the extractor; at most 100.
+         */
         get: operations["list_call_results"];
         put?: never;
         post?: never;
@@ -329,7 +362,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a call's transcript */
+        /**
+         * Show a call's transcript
+         * @description The whole text, and who said what when as far as the provider tells.
+         */
         get: operations["get_call_transcript"];
         put?: never;
         post?: never;
@@ -408,7 +444,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a type of event */
+        /**
+         * Show a type of event
+         * @description Its JSON Schema, an example, and what is left of it for endpoints that want it thin.
+         */
         get: operations["get_event_type"];
         put?: never;
         post?: never;
@@ -570,7 +609,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List members */
+        /**
+         * List members
+         * @description Newest first, with the role of each and what is known of the user.
+         */
         get: operations["list_members"];
         put?: never;
         /**
@@ -616,7 +658,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the organization */
+        /**
+         * Show the organization
+         * @description With its settings. The ETag is good for If-Match.
+         */
         get: operations["get_organization"];
         put?: never;
         post?: never;
@@ -639,7 +684,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List phone numbers */
+        /**
+         * List phone numbers
+         * @description Newest first, without those that were deleted.
+         */
         get: operations["list_phone_numbers"];
         put?: never;
         /**
@@ -660,7 +708,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a phone number */
+        /**
+         * Show a phone number
+         * @description With the assistant that answers it. The ETag is good for If-Match.
+         */
         get: operations["get_phone_number"];
         put?: never;
         post?: never;
@@ -856,7 +907,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a template */
+        /**
+         * Show a template
+         * @description With the configuration that an assistant made from it begins with.
+         */
         get: operations["get_template"];
         put?: never;
         post?: never;
@@ -873,7 +927,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List usage by day */
+        /**
+         * List usage by day
+         * @description A row for each local day, or for each assistant and day, and the sum of all rows.
+         */
         get: operations["list_usage"];
         put?: never;
         post?: never;
@@ -890,7 +947,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show usage of the current period */
+        /**
+         * Show usage of the current period
+         * @description Minutes, seconds and cost of the current period against what the plan includes.
+         */
         get: operations["get_current_usage"];
         put?: never;
         post?: never;
@@ -952,7 +1012,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List webhook endpoints */
+        /**
+         * List webhook endpoints
+         * @description Newest first, each with how it does: last status, failures in a row, circuit.
+         */
         get: operations["list_webhooks"];
         put?: never;
         /**
@@ -1002,7 +1065,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List deliveries to an endpoint */
+        /**
+         * List deliveries to an endpoint
+         * @description Newest first: what became of each event that the endpoint was to be sent.
+         */
         get: operations["list_webhook_deliveries"];
         put?: never;
         post?: never;
@@ -1081,7 +1147,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List recoveries of an endpoint */
+        /**
+         * List recoveries of an endpoint
+         * @description Newest first, each with how far it is.
+         */
         get: operations["list_webhook_recoveries"];
         put?: never;
         post?: never;
@@ -1098,7 +1167,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a recovery */
+        /**
+         * Show a recovery
+         * @description How many deliveries it was counted to have, and how many were begun.
+         */
         get: operations["get_webhook_recovery"];
         put?: never;
         post?: never;
@@ -1115,7 +1187,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List deliveries of a recovery */
+        /**
+         * List deliveries of a recovery
+         * @description What became of each delivery since the recovery, in the order of the events.
+         */
         get: operations["list_webhook_recovery_items"];
         put?: never;
         post?: never;
@@ -1134,7 +1209,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Pause, resume or abort a recovery */
+        /**
+         * Pause, resume or abort a recovery
+         * @description A paused one goes on where it was; an aborted one does not. What was begun is sent in any case.
+         */
         post: operations["change_webhook_recovery"];
         delete?: never;
         options?: never;
@@ -1291,6 +1369,7 @@ export interface components {
         /** @description An API key with what it is: the only time that it is told. */
         ApiKeyWithKey: components["schemas"]["ApiKey"] & {
             /**
+             * Format: password
              * @description What goes after `Authorization: Bearer`.
              * @example vx_7Hq2mPd…
              */
@@ -1682,7 +1761,7 @@ export interface components {
             /** @description What was done for it. */
             steps: components["schemas"]["Step"][];
             /** @description What the customer attached to it. */
-            metadata?: Record<string, unknown> | null;
+            metadata?: unknown;
             /** @description When it began to exist. */
             created_at: components["schemas"]["Timestamp"];
             /** @description When this was last changed. */
@@ -3216,7 +3295,7 @@ export interface components {
              */
             text: string;
             /** @description Who said what when, in the provider's own form. */
-            messages?: Record<string, unknown>[] | null;
+            messages?: unknown[] | null;
             /** @description The provider's summary. */
             summary?: string | null;
         };
@@ -3673,6 +3752,7 @@ export interface components {
         /** @description An endpoint with its new secret: the only time that it is told. */
         WebhookWithSecret: components["schemas"]["Webhook"] & {
             /**
+             * Format: password
              * @description What its messages are signed with, as Standard Webhooks libraries take it.
              * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
              */
@@ -3690,6 +3770,14 @@ export interface components {
         /** @description A problem (RFC 9457) */
         Problem: {
             headers: {
+                /** @description What is left of them, and in how many seconds there is more */
+                RateLimit?: string;
+                /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                "RateLimit-Policy"?: string;
+                /** @description Seconds after which another try is worth it */
+                "Retry-After"?: string;
+                /** @description Id of the request */
+                "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -3830,6 +3918,8 @@ export interface operations {
             /** @description It is */
             200: {
                 headers: {
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3850,6 +3940,8 @@ export interface operations {
             /** @description Postgres answers and is migrated */
             200: {
                 headers: {
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3859,6 +3951,8 @@ export interface operations {
             /** @description It cannot serve */
             503: {
                 headers: {
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3891,6 +3985,12 @@ export interface operations {
             /** @description A page of keys */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3929,6 +4029,14 @@ export interface operations {
             /** @description The key */
             201: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3963,6 +4071,14 @@ export interface operations {
             /** @description The key */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3997,6 +4113,12 @@ export interface operations {
             /** @description There is no such key any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -4016,7 +4138,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -4035,6 +4157,14 @@ export interface operations {
             /** @description The key as it is now */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4069,13 +4199,21 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["RotateApiKey"] | null;
+                "application/json": components["schemas"]["RotateApiKey"];
             };
         };
         responses: {
             /** @description The new key */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4120,6 +4258,12 @@ export interface operations {
             /** @description A page of assistants */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4158,6 +4302,14 @@ export interface operations {
             /** @description The assistant */
             201: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4192,6 +4344,14 @@ export interface operations {
             /** @description The assistant */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4213,7 +4373,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -4228,6 +4388,12 @@ export interface operations {
             /** @description There is no such assistant any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -4248,7 +4414,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -4267,6 +4433,14 @@ export interface operations {
             /** @description The assistant as it is now */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4319,6 +4493,12 @@ export interface operations {
             /** @description A page of changes */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4362,6 +4542,12 @@ export interface operations {
             /** @description A page of the history */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4403,6 +4589,12 @@ export interface operations {
             /** @description A page of periods */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4435,12 +4627,19 @@ export interface operations {
             /** @description What closing the current period now would bill */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BillingPreview"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -4482,6 +4681,12 @@ export interface operations {
             /** @description A page of calls */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4517,6 +4722,12 @@ export interface operations {
             /** @description The call */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4551,10 +4762,18 @@ export interface operations {
             /** @description The audio */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "audio/*": string;
+                    "video/*": string;
+                    "application/octet-stream": string;
                 };
             };
             400: components["responses"]["Problem"];
@@ -4590,6 +4809,12 @@ export interface operations {
             /** @description The results */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4635,6 +4860,12 @@ export interface operations {
             /** @description A page of the timeline */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4671,6 +4902,12 @@ export interface operations {
             /** @description The transcript */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4705,6 +4942,12 @@ export interface operations {
             /** @description The story of its minutes */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4736,12 +4979,19 @@ export interface operations {
             /** @description The organization at a glance */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Dashboard"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -4770,6 +5020,12 @@ export interface operations {
             /** @description All types */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4778,6 +5034,7 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -4807,12 +5064,19 @@ export interface operations {
             /** @description The type */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["EventType"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -4830,7 +5094,7 @@ export interface operations {
             };
             header?: {
                 /** @description The last event that the client saw; one that is not known counts as none, and the nil UUID is before the oldest */
-                "Last-Event-ID"?: string | null;
+                "Last-Event-ID"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -4842,6 +5106,12 @@ export interface operations {
             /** @description The stream */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4902,6 +5172,12 @@ export interface operations {
             /** @description A page of events */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4948,6 +5224,12 @@ export interface operations {
             /** @description A page of gaps */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4986,6 +5268,14 @@ export interface operations {
             /** @description What was found and done */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5023,6 +5313,12 @@ export interface operations {
             /** @description The event */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5059,6 +5355,14 @@ export interface operations {
             /** @description The event is discarded */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5096,6 +5400,14 @@ export interface operations {
             /** @description The event waits to be read */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5137,6 +5449,12 @@ export interface operations {
             /** @description A page of members */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5175,6 +5493,14 @@ export interface operations {
             /** @description The member */
             201: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5209,6 +5535,12 @@ export interface operations {
             /** @description There is no such member any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5246,6 +5578,12 @@ export interface operations {
             /** @description The member as it is now */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5278,12 +5616,21 @@ export interface operations {
             /** @description The organization */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Organization"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -5298,7 +5645,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -5314,6 +5661,14 @@ export interface operations {
             /** @description The organization as it is now */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5360,6 +5715,12 @@ export interface operations {
             /** @description A page of numbers */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5398,6 +5759,14 @@ export interface operations {
             /** @description The number */
             201: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5432,6 +5801,14 @@ export interface operations {
             /** @description The number */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5453,7 +5830,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -5468,6 +5845,12 @@ export interface operations {
             /** @description There is no such number any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5488,7 +5871,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -5507,6 +5890,14 @@ export interface operations {
             /** @description The number as it is now */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5544,6 +5935,12 @@ export interface operations {
             /** @description The credentials */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5552,6 +5949,7 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -5581,6 +5979,12 @@ export interface operations {
             /** @description The credentials as they are now */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5613,6 +6017,12 @@ export interface operations {
             /** @description There are no credentials any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5644,6 +6054,12 @@ export interface operations {
             /** @description There is no such key any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5675,6 +6091,12 @@ export interface operations {
             /** @description There is no previous secret any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5712,6 +6134,14 @@ export interface operations {
             /** @description The credentials as they are now */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5746,6 +6176,12 @@ export interface operations {
             /** @description There is no shared key any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5793,6 +6229,12 @@ export interface operations {
             /** @description A page of matches */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5841,6 +6283,12 @@ export interface operations {
             /** @description A page of templates */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5876,12 +6324,19 @@ export interface operations {
             /** @description The template */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Template"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -5919,6 +6374,12 @@ export interface operations {
             /** @description Days of usage */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5951,12 +6412,19 @@ export interface operations {
             /** @description Usage of the current period */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["CurrentUsage"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -5991,6 +6459,12 @@ export interface operations {
             /** @description Where books differ */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6026,6 +6500,12 @@ export interface operations {
             /** @description The user */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6064,6 +6544,12 @@ export interface operations {
             /** @description The user as it is now */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6105,6 +6591,12 @@ export interface operations {
             /** @description A page of endpoints */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6143,6 +6635,14 @@ export interface operations {
             /** @description The endpoint and its secret */
             201: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6177,6 +6677,14 @@ export interface operations {
             /** @description The endpoint */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6211,6 +6719,12 @@ export interface operations {
             /** @description There is no such endpoint any more */
             204: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6230,7 +6744,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description `ETag` that it must still have */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description With a token of a user who belongs to several organizations: which one is meant */
                 "X-Organization-Id"?: string;
             };
@@ -6249,6 +6763,14 @@ export interface operations {
             /** @description The endpoint as it is now */
             200: {
                 headers: {
+                    /** @description The version, for If-Match */
+                    ETag?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6300,6 +6822,12 @@ export interface operations {
             /** @description A page of deliveries */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6340,6 +6868,14 @@ export interface operations {
             /** @description The delivery waits to be sent */
             202: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6400,6 +6936,12 @@ export interface operations {
             /** @description A page of the log */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6442,6 +6984,14 @@ export interface operations {
             /** @description Counted */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6451,6 +7001,14 @@ export interface operations {
             /** @description Begun */
             202: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6495,6 +7053,12 @@ export interface operations {
             /** @description A page of recoveries */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6533,12 +7097,19 @@ export interface operations {
             /** @description The recovery */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Recovery"];
                 };
             };
+            400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             402: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
@@ -6577,6 +7148,12 @@ export interface operations {
             /** @description A page of deliveries */
             200: {
                 headers: {
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6619,6 +7196,14 @@ export interface operations {
             /** @description As it is now */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6653,13 +7238,21 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["RotateSecret"] | null;
+                "application/json": components["schemas"]["RotateSecret"];
             };
         };
         responses: {
             /** @description The endpoint and its new secret */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6694,13 +7287,21 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["TestRequest"] | null;
+                "application/json": components["schemas"]["TestRequest"];
             };
         };
         responses: {
             /** @description The first attempt was made */
             200: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6710,6 +7311,14 @@ export interface operations {
             /** @description The event waits to be sent */
             202: {
                 headers: {
+                    /** @description `true` where the answer was given before, to the same Idempotency-Key */
+                    "Idempotent-Replayed"?: string;
+                    /** @description What is left of them, and in how many seconds there is more */
+                    RateLimit?: string;
+                    /** @description The limits: how many requests in how many seconds, by key or user, organization, address */
+                    "RateLimit-Policy"?: string;
+                    /** @description Id of the request */
+                    "X-Request-Id"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -92,7 +92,7 @@ impl From<Key> for ApiKey {
 #[derive(Serialize, ToSchema)]
 pub(super) struct ApiKeyWithKey {
     /// What goes after `Authorization: Bearer`.
-    #[schema(example = "vx_7Hq2mPd…")]
+    #[schema(example = "vx_7Hq2mPd…", format = Password)]
     pub(super) key: String,
     /// Everything else.
     #[serde(flatten)]

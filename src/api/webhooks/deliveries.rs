@@ -125,6 +125,8 @@ impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
 }
 
 /// List deliveries to an endpoint
+///
+/// Newest first: what became of each event that the endpoint was to be sent.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", operation_id = "list_webhook_deliveries",
     tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), DeliveriesQuery), responses(

@@ -131,7 +131,7 @@ impl From<Endpoint> for Webhook {
 #[derive(Serialize, ToSchema)]
 pub(super) struct WebhookWithSecret {
     /// What its messages are signed with, as Standard Webhooks libraries take it.
-    #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", format = Password)]
     pub(super) secret: String,
     /// The endpoint.
     #[serde(flatten)]

@@ -247,6 +247,8 @@ async fn recover(
 }
 
 /// List recoveries of an endpoint
+///
+/// Newest first, each with how far it is.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries", operation_id = "list_webhook_recoveries",
     tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint"), PageQuery), responses(
@@ -274,6 +276,8 @@ async fn list(
 }
 
 /// Show a recovery
+///
+/// How many deliveries it was counted to have, and how many were begun.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", operation_id = "get_webhook_recovery",
     tag = "webhooks",
     params(RecoveryPath), responses(
@@ -291,6 +295,8 @@ async fn show(
 }
 
 /// List deliveries of a recovery
+///
+/// What became of each delivery since the recovery, in the order of the events.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", operation_id = "list_webhook_recovery_items",
     tag = "webhooks",
     params(RecoveryPath, PageQuery), responses(
@@ -328,6 +334,8 @@ async fn items(
 }
 
 /// Pause, resume or abort a recovery
+///
+/// A paused one goes on where it was; an aborted one does not. What was begun is sent in any case.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", operation_id = "change_webhook_recovery",
     tag = "webhooks",
     params(ChangePath), responses(
