@@ -11,6 +11,7 @@ use axum::{
 use serde_json::json;
 use store::{
     assistants::{self, Changes, Filter, NewAssistant},
+    cache::Key,
     ids::AssistantId,
     reads::Place,
     rules,
@@ -147,8 +148,11 @@ async fn show(
     Id(id): Id<AssistantId>,
 ) -> Result<Response, Problem> {
     let organization = caller.may(Scope::ReadAssistants)?;
-    let found = assistants::get(&api.db, organization, id).await?.ok_or_else(unknown)?;
-    Ok(tagged(found.version, Assistant::from(found)))
+    let db = api.db.clone();
+    let read = async move { assistants::get(&db, organization, id).await };
+    let found = api.kept.assistants.of(organization, Key::Assistant(id.0), read).await?;
+    let found = found.ok_or_else(unknown)?;
+    Ok(tagged(found.version, Assistant::from((*found).clone())))
 }
 
 /// Change an assistant
@@ -186,7 +190,7 @@ async fn update(
     let expected = expected(&headers);
     match assistants::update(&api.db, &changer, id, expected.as_deref(), &changes).await? {
         Written::Done(now) => {
-            api.forget_settings(changer.organization).await;
+            api.forget_one(changer.organization, Key::Assistant(id.0)).await;
             Ok(tagged(now.version, Assistant::from(now)))
         }
         refused => Err(self::refused(refused)),
@@ -215,7 +219,7 @@ async fn delete(
     let expected = expected(&headers);
     match assistants::delete(&api.db, &changer, id, expected.as_deref()).await? {
         Written::Done(()) => {
-            api.forget_settings(changer.organization).await;
+            api.forget_one(changer.organization, Key::Assistant(id.0)).await;
             Ok(StatusCode::NO_CONTENT)
         }
         refused => Err(self::refused(refused)),

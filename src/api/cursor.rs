@@ -50,11 +50,15 @@ struct Position {
 
 /// The place that a page of a list by time and id follows.
 pub(super) fn begin(key: &[u8; 32], list: &str, cursor: Option<&str>) -> Result<Place, Problem> {
-    // The database's clock wrote the times of the rows, and may be a little ahead of ours.
-    let newest = || Place::before(Utc::now() + TimeDelta::days(1));
     let Some(text) = cursor else { return Ok(newest()) };
     let Position { at, id } = open(key, list, text)?;
     Ok(Place { at, id })
+}
+
+/// The place that every row follows. The database's clock wrote their times, and may be a little ahead of
+/// ours.
+pub(super) fn newest() -> Place {
+    Place::before(Utc::now() + TimeDelta::days(1))
 }
 
 /// A cursor for what follows a page of a list by time and id, where more does. `place` is that of a row.

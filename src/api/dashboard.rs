@@ -148,8 +148,7 @@ pub struct Assistant {
     (status = 200, description = "The organization at a glance", body = Dashboard)))]
 async fn show(caller: Caller, State(api): State<ApiState>) -> Result<Json<Dashboard>, Problem> {
     let organization = caller.may(Scope::ReadDashboard)?;
-    let found = api.dashboards.of(organization, Utc::now()).await;
-    let found = found.map_err(|error| Problem::from(&*error))?;
+    let found = api.dashboards.of(organization, Utc::now()).await?;
     Ok(Json(Dashboard::of(organization.0, &found)))
 }
 

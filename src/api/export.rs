@@ -1,9 +1,9 @@
 //! `format=csv` and `format=jsonl` of every list: all of it from the cursor on, streamed.
 //!
 //! A layer before the routes, which asks the list itself for page after page: whatever is a list in the
-//! OpenAPI document can be exported, and no route does anything for it. A page is in memory at a time,
-//! and the next one is read when the client has taken the last. Each page asks anew who asks, so an
-//! export ends when its key is revoked; it is counted once.
+//! OpenAPI document can be exported, and no route does anything for it. A few pages are in memory at a
+//! time, and the next one is read when the client has taken one before. Each page asks anew who asks, so
+//! an export ends when its key is revoked; it is counted once.
 
 mod asked;
 mod lists;
@@ -40,10 +40,14 @@ use super::{
 pub(super) use self::lists::document;
 pub(crate) use self::rows::Format;
 
-/// Bytes of a page: its rows are bounded in number and size by their lists.
+/// Bytes of a page; where its rows are larger, fewer are read at a time.
 const LARGEST_PAGE: usize = 16 * 1024 * 1024;
 /// A client that takes nothing for so long has gone.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Nobody keeps a place for longer; its cursor goes on in another.
+const LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// Rows that are read at a time: the most of any list.
+const MOST_ROWS: u16 = 250;
 /// Waits before a page that failed is asked for again: a restart of Postgres is survived.
 const RETRY_SECONDS: [u64; 5] = [1, 2, 4, 8, 15];
 /// Seconds after which there may be room for another export.
@@ -98,33 +102,48 @@ async fn exported(exports: &Exports, mut pages: Pages, next: Next) -> Result<Res
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     let (sender, mut receiver) = channel(1);
-    tokio::spawn(send(pages, next, first, sender, place));
+    tokio::spawn(timeout(LONGEST, send(pages, next, first, sender, place)));
     *response.body_mut() = Body::from_stream(async_stream::stream! {
-        while let Some(part) = receiver.recv().await {
-            yield part;
+        loop {
+            match receiver.recv().await {
+                Some(Part::Rows(rows)) => yield Ok(rows),
+                Some(Part::End) => break,
+                // A client can tell an answer that is cut from one that is whole.
+                None => {
+                    yield Err(io::Error::other("the export was cut"));
+                    break;
+                }
+            }
         }
     });
     Ok(response)
 }
 
-type Part = io::Result<Bytes>;
+/// What goes out. Only what ends with [`Part::End`] is whole, whatever became of who sends it.
+enum Part {
+    Rows(Bytes),
+    End,
+}
 
-/// Ends when all is sent, or with an error: a client can tell an answer that is cut from one that is whole.
 async fn send(pages: Pages, next: Next, first: Page, parts: Sender<Part>, place: Place) {
     let mut text = pages.form.head();
     let mut page = first;
     loop {
         pages.form.write(&page, &mut text);
-        let part = Ok(Bytes::from(std::mem::take(&mut text)));
-        if !matches!(timeout(PATIENCE, parts.send(part)).await, Ok(Ok(()))) {
+        let cursor = page.next_cursor.take();
+        drop(page);
+        let rows = Part::Rows(Bytes::from(std::mem::take(&mut text)));
+        if !matches!(timeout(PATIENCE, parts.send(rows)).await, Ok(Ok(()))) {
             break;
         }
-        let Some(cursor) = page.next_cursor.take() else { break };
+        let Some(cursor) = cursor else {
+            drop(timeout(PATIENCE, parts.send(Part::End)).await);
+            break;
+        };
         page = match further(&pages.after(cursor), &next).await {
             Ok(page) => page,
             Err(status) => {
                 tracing::warn!(%status, "an export was cut");
-                drop(parts.send(Err(io::Error::other("the list ended early"))).await);
                 break;
             }
         };
@@ -147,11 +166,25 @@ async fn further(pages: &Pages, next: &Next) -> Result<Page, StatusCode> {
 }
 
 async fn page(pages: &Pages, next: Next) -> Result<Page, Response> {
-    let response = next.run(pages.request()).await;
-    if !response.status().is_success() {
-        return Err(response);
+    let mut rows = MOST_ROWS;
+    loop {
+        let request = pages.request(rows).map_err(IntoResponse::into_response)?;
+        let response = next.clone().run(request).await;
+        if !response.status().is_success() {
+            return Err(response);
+        }
+        match to_bytes(response.into_body(), LARGEST_PAGE).await {
+            Ok(body) => match serde_json::from_slice(&body) {
+                Ok(page) => return Ok(page),
+                Err(error) => tracing::error!(%error, "a list is not what an export takes"),
+            },
+            // What a provider told of a call is sometimes megabytes.
+            Err(_) if rows > 1 => {
+                rows /= 4;
+                continue;
+            }
+            Err(error) => tracing::error!(%error, "a row is too large for an export"),
+        }
+        return Err(Problem::new(Kind::Internal).into_response());
     }
-    let body = to_bytes(response.into_body(), LARGEST_PAGE).await;
-    let page = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
-    page.ok_or_else(|| Problem::new(Kind::Internal).into_response())
 }

@@ -5,6 +5,7 @@ mod users;
 
 use axum::{Json, extract::State, http::StatusCode};
 use store::{
+    cache::Key,
     ids::UserId,
     members::{self, Added, LONGEST_NAME, MemberRole, Moved, NewMember},
     reads::Place,
@@ -127,7 +128,9 @@ async fn remove(
     Id(id): Id<UserId>,
 ) -> Result<StatusCode, Problem> {
     let changer = caller.changer(Scope::WriteMembers)?;
-    moved(members::remove(&api.db, &changer, id).await?).map(|_| StatusCode::NO_CONTENT)
+    let removed = members::remove(&api.db, &changer, id).await?;
+    api.forget_one(changer.organization, Key::User(id.0)).await;
+    moved(removed).map(|_| StatusCode::NO_CONTENT)
 }
 
 fn role(word: &str) -> Result<MemberRole, String> {

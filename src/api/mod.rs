@@ -61,11 +61,15 @@ use contract::ids::OrganizationId;
 use providers::egress::Egress;
 use store::{
     Database,
-    cache::{Cache, Key},
+    assistants::Assistant,
+    cache::{Cache, Key, Rows},
+    members::User,
     objects::Objects,
-    reads::dashboard::Dashboards,
+    phone_numbers::PhoneNumber,
+    reads::{Page, dashboard::Dashboards},
     sealing::Sealer,
     signals::{EVENTS, INBOX, Teller},
+    templates::Template,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -103,6 +107,28 @@ pub struct ApiState {
     access: Access,
     cache: Cache,
     dashboards: Dashboards,
+    kept: Kept,
+}
+
+/// Rows that Redis may have.
+#[derive(Debug, Clone)]
+struct Kept {
+    assistants: Rows<Assistant>,
+    templates: Rows<Template>,
+    users: Rows<User>,
+    /// The first page of an organization's, without a filter.
+    phone_numbers: Rows<Page<PhoneNumber>>,
+}
+
+impl Kept {
+    fn in_cache(cache: &Cache) -> Self {
+        Self {
+            assistants: Rows::new(cache.clone()),
+            templates: Rows::new(cache.clone()),
+            users: Rows::new(cache.clone()),
+            phone_numbers: Rows::new(cache.clone()),
+        }
+    }
 }
 
 /// What the API is built from.
@@ -145,6 +171,7 @@ impl ApiState {
             events,
             egress,
             access,
+            kept: Kept::in_cache(&cache),
             cache,
             dashboards,
         }
@@ -153,6 +180,12 @@ impl ApiState {
     /// Has what an organization sets read anew, once a change of it is committed.
     async fn forget_settings(&self, organization: OrganizationId) {
         self.cache.forget(&Key::of_settings(organization)).await;
+    }
+
+    /// The same, and one row of it.
+    async fn forget_one(&self, organization: OrganizationId, key: Key) {
+        let keys: Vec<Key> = Key::of_settings(organization).into_iter().chain([key]).collect();
+        self.cache.forget(&keys).await;
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn base() -> OpenApi {
              go on by opaque cursors, and every error is application/problem+json (RFC 9457). \
              RateLimit-Policy and RateLimit tell what is left of the limits.",
         ))
-        .contact(Some(ContactBuilder::new().name(Some("postcall")).url(Some("/docs")).build()))
+        .contact(Some(ContactBuilder::new().name(Some("Whoever runs this installation")).build()))
         .license(Some(LicenseBuilder::new().name(LICENSE).identifier(Some(LICENSE)).build()))
         .build();
     OpenApiBuilder::new()
@@ -90,6 +90,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         if !path.starts_with("/v1/") {
             for operation in operations(item) {
                 operation.security = Some(Vec::new());
+                let problem = RefOr::Ref(Ref::from_response_name(PROBLEM));
+                operation.responses.responses.insert("405".to_owned(), problem);
             }
             continue;
         }

@@ -8,10 +8,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use contract::ids::OrganizationId;
 use store::{
+    cache::Key,
     ids::{AssistantId, PhoneNumberId},
     phone_numbers::{self, Changes, Filter, NewPhoneNumber},
-    reads::Place,
+    reads::{Page, Place},
     rules,
     written::Written,
 };
@@ -66,13 +68,33 @@ async fn list(
     };
     let list = format!("phone-numbers {organization} {filter:?}");
     let after = cursor::begin(&api.cursor_key, &list, asked.cursor.as_deref())?;
-    let page = phone_numbers::page(&api.db, organization, &filter, after, limit).await?;
+    let is_plain = limit == DEFAULT_LIMIT && filter == Filter::default();
+    let is_first = is_plain && asked.cursor.is_none();
+    let page = match is_first {
+        true => first_page(&api, organization).await?,
+        false => phone_numbers::page(&api.db, organization, &filter, after, limit).await?,
+    };
     let next_cursor = cursor::next(&api.cursor_key, &list, &page, |last| Place {
         at: last.created_at,
         id: last.id.0,
     });
     let data = page.items.into_iter().map(PhoneNumber::from).collect();
     Ok(Json(PhoneNumbersPage { data, next_cursor }))
+}
+
+/// What most ask for.
+async fn first_page(
+    api: &ApiState,
+    organization: OrganizationId,
+) -> Result<Page<phone_numbers::PhoneNumber>, Problem> {
+    let db = api.db.clone();
+    let read = async move {
+        let (all, newest) = (Filter::default(), cursor::newest());
+        phone_numbers::page(&db, organization, &all, newest, DEFAULT_LIMIT).await.map(Some)
+    };
+    let key = Key::PhoneNumbers(organization);
+    let page = api.kept.phone_numbers.of(organization, key, read).await?;
+    Ok(page.map_or(Page { items: Vec::new(), more: false }, |page| (*page).clone()))
 }
 
 /// Create a phone number
@@ -104,6 +126,7 @@ async fn create(
     };
     match phone_numbers::create(&api.db, &changer, &new).await? {
         Written::Done(made) => {
+            api.forget_settings(changer.organization).await;
             Ok((StatusCode::CREATED, tagged(made.version, PhoneNumber::from(made))).into_response())
         }
         refused => Err(self::refused(refused)),
@@ -159,7 +182,10 @@ async fn update(
     wrong.none()?;
     let expected = expected(&headers);
     match phone_numbers::update(&api.db, &changer, id, expected.as_deref(), &changes).await? {
-        Written::Done(now) => Ok(tagged(now.version, PhoneNumber::from(now))),
+        Written::Done(now) => {
+            api.forget_settings(changer.organization).await;
+            Ok(tagged(now.version, PhoneNumber::from(now)))
+        }
         refused => Err(self::refused(refused)),
     }
 }
@@ -185,7 +211,10 @@ async fn delete(
     let changer = caller.changer(Scope::WritePhoneNumbers)?;
     let expected = expected(&headers);
     match phone_numbers::delete(&api.db, &changer, id, expected.as_deref()).await? {
-        Written::Done(()) => Ok(StatusCode::NO_CONTENT),
+        Written::Done(()) => {
+            api.forget_settings(changer.organization).await;
+            Ok(StatusCode::NO_CONTENT)
+        }
         refused => Err(self::refused(refused)),
     }
 }

@@ -1,6 +1,6 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457), one shape for all.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::{HeaderValue, header},
@@ -182,6 +182,13 @@ impl ToResponse<'static> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::from(&error)
+    }
+}
+
+impl From<Arc<StoreError>> for Problem {
+    /// Of a reading that many waited for.
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::from(&*error)
     }
 }
 

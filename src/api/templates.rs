@@ -4,6 +4,7 @@ use axum::{Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{
+    cache::Key,
     rules,
     templates::{self, Filter},
 };
@@ -137,9 +138,14 @@ async fn show(
     let organization = caller.may(Scope::ReadTemplates)?;
     // What is no slug is no template's; Postgres would not even take some of it.
     let found = match slug.as_deref().filter(|slug| rules::slug(slug).is_ok()) {
-        Some(slug) => templates::get(&api.db, organization, slug).await?,
+        Some(slug) => {
+            let (db, slug) = (api.db.clone(), slug.to_owned());
+            let key = Key::Template(slug.clone());
+            let read = async move { templates::get(&db, organization, &slug).await };
+            api.kept.templates.common(key, read).await?
+        }
         None => None,
     };
     let found = found.ok_or_else(|| Problem::not_found("template"))?;
-    Ok(tagged(found.version, Template::from(found)))
+    Ok(tagged(found.version, Template::from((*found).clone())))
 }

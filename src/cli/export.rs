@@ -8,7 +8,7 @@ mod sink;
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use tokio::time::{sleep, timeout};
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::api::export::Format;
 
-/// The API sends something sooner, or has given up: it tries for half a minute to read a page.
+/// The API sends something sooner, or has given up on a page.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Attempts in a row that bring no page.
 const ATTEMPTS: u32 = 8;
@@ -42,7 +42,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_enum, default_value = "csv")]
     format: ExportFormat,
     /// Which columns, in this order, separated by commas. Default: all.
-    #[arg(long, default_value = "*")]
+    #[arg(long, default_value = "*", value_parser = columns)]
     columns: String,
     /// The file to write. Where it was begun by the same command, it is gone on with.
     #[arg(long)]
@@ -55,6 +55,14 @@ enum ExportFormat {
     Csv,
     /// A JSON object a line.
     Jsonl,
+}
+
+/// The cursor is for the command itself.
+fn columns(text: &str) -> Result<String, String> {
+    match text.split(',').any(|name| name.trim() == "cursor") {
+        true => Err("the cursor is kept beside the file".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn filter(text: &str) -> Result<(String, String), String> {
@@ -70,8 +78,8 @@ pub(super) async fn run(args: &ExportArgs) -> Result<(), Failed> {
         let before = sink.rows();
         let failed = match pages(&api, args, &mut sink).await {
             Ok(()) => break,
-            Err(Failed::Other(error)) => error,
-            Err(refused) => return Err(refused),
+            Err(Broken::Connection(error)) => error,
+            Err(Broken::ForGood(failed)) => return Err(failed),
         };
         failures = if sink.rows() > before { 0 } else { failures + 1 };
         if failures == ATTEMPTS {
@@ -99,32 +107,57 @@ impl ExportArgs {
     }
 }
 
+/// Why an export ended early.
+enum Broken {
+    /// It is worth another try.
+    Connection(anyhow::Error),
+    /// It was refused, or cannot be written.
+    ForGood(Failed),
+}
+
+impl From<Failed> for Broken {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Other(error) => Self::Connection(error),
+            refused => Self::ForGood(refused),
+        }
+    }
+}
+
 /// Writes whatever follows what is written.
-async fn pages(api: &Target, args: &ExportArgs, sink: &mut Sink) -> Result<(), Failed> {
+async fn pages(api: &Target, args: &ExportArgs, sink: &mut Sink) -> Result<(), Broken> {
+    let written = |error| Broken::ForGood(Failed::Other(error));
+    let silent = |_| Broken::Connection(anyhow!("the API sends nothing any more"));
+    let breaks = |error| Broken::Connection(anyhow!("the answer breaks off: {error}"));
     let mut query = args.filter.clone();
     let format = args.format.to_possible_value().map(|value| value.get_name().to_owned());
     query.extend(format.map(|format| ("format".to_owned(), format)));
     query.push(("columns".to_owned(), format!("{},cursor", args.columns)));
     query.extend(sink.cursor().map(|cursor| ("cursor".to_owned(), cursor.to_owned())));
-    let mut answer = api.open(&format!("/v1/{}", args.list), &query).await?;
+    let path = format!("/v1/{}", args.list);
+    let mut answer = timeout(PATIENCE, api.open(&path, &query)).await.map_err(silent)??;
     let mut records = Records::new(args.format());
-    let mut page = Vec::new();
-    while let Some(bytes) = timeout(PATIENCE, answer.chunk())
-        .await
-        .map_err(|_| anyhow!("the API sends nothing any more"))?
-        .context("the answer breaks off")?
+    let (mut page, mut is_page_whole) = (Vec::new(), false);
+    while let Some(bytes) =
+        timeout(PATIENCE, answer.chunk()).await.map_err(silent)?.map_err(breaks)?
     {
         records.take(&bytes);
         while let Some(record) = records.next() {
+            is_page_whole = false;
             match record {
-                Record::Head(text) => sink.head(&text)?,
+                Record::Head(text) => sink.head(&text).map_err(written)?,
                 Record::Row { text, cursor: None } => page.push(text),
                 Record::Row { text, cursor: Some(cursor) } => {
                     page.push(text);
-                    sink.page(&std::mem::take(&mut page), cursor)?;
+                    sink.page(&std::mem::take(&mut page), cursor).map_err(written)?;
+                    is_page_whole = true;
                 }
             }
         }
     }
-    Ok(sink.rest(&page)?)
+    // A cursor says that more follows, and half a row that the rest of it does.
+    if is_page_whole || !records.is_empty() {
+        return Err(Broken::Connection(anyhow!("the answer ends early")));
+    }
+    sink.rest(&page).map_err(written)
 }

@@ -3,7 +3,12 @@
 use anyhow::{Context, anyhow};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use store::{Database, Role, counters::Counters, sealing::Sealer};
+use store::{
+    Database, Role,
+    cache::{Cache, Key},
+    counters::Counters,
+    sealing::Sealer,
+};
 
 use super::target::TargetArgs;
 use crate::{
@@ -56,5 +61,12 @@ impl Installation {
 
     pub(super) fn counters(&self) -> anyhow::Result<Counters> {
         Ok(Counters::new(&self.redis_url)?)
+    }
+
+    /// Has these rows read anew, once they are written. Without Redis nothing is kept that could be old; one
+    /// that only this machine does not reach may show them as they were for as long as it keeps them.
+    pub(super) async fn forget(&self, keys: &[Key]) -> anyhow::Result<()> {
+        Cache::new(self.counters()?).forget(keys).await;
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 use store::{
+    cache::Key,
     rules,
     templates::{self, Changes, Deleted, NewTemplate, Template},
     written::Written,
@@ -151,9 +152,11 @@ async fn create(args: CreateArgs) -> Result<(), Failed> {
     };
     wrong("SLUG", rules::slug(&new.slug))?;
     check(Some(&new.name), new.industry_id.as_deref(), Some(&new.description))?;
-    let admin_url = Installation::of(&args.of.target)?.admin_url;
-    let made = templates::create(&admin_url, &new).await.map_err(anyhow::Error::from)?;
-    args.of.written(made)
+    let installation = Installation::of(&args.of.target)?;
+    let made = templates::create(&installation.admin_url, &new).await;
+    // That there was none is kept, too.
+    installation.forget(&args.of.key()).await?;
+    args.of.written(made.map_err(anyhow::Error::from)?)
 }
 
 async fn update(args: UpdateArgs) -> Result<(), Failed> {
@@ -166,8 +169,9 @@ async fn update(args: UpdateArgs) -> Result<(), Failed> {
         configuration: args.configuration_file.as_deref().map(configuration).transpose()?,
     };
     check(changes.name.as_deref(), changes.industry_id.as_deref(), changes.description.as_deref())?;
-    let admin_url = Installation::of(&args.of.target)?.admin_url;
-    let written = templates::update(&admin_url, &args.of.slug, &changes).await;
+    let installation = Installation::of(&args.of.target)?;
+    let written = templates::update(&installation.admin_url, &args.of.slug, &changes).await;
+    installation.forget(&args.of.key()).await?;
     args.of.written(written.map_err(anyhow::Error::from)?)
 }
 
@@ -176,8 +180,9 @@ async fn delete(args: &DeleteArgs) -> Result<(), Failed> {
         let text = "nothing brings the template back; if you mean it, add --yes".to_owned();
         return Err(Failed::Usage(text));
     }
-    let admin_url = Installation::of(&args.of.target)?.admin_url;
-    let deleted = templates::delete(&admin_url, &args.of.slug).await;
+    let installation = Installation::of(&args.of.target)?;
+    let deleted = templates::delete(&installation.admin_url, &args.of.slug).await;
+    installation.forget(&args.of.key()).await?;
     match deleted.map_err(anyhow::Error::from)? {
         Deleted::Done => {
             eprintln!("the template {} is gone", args.of.slug);
@@ -223,6 +228,11 @@ impl OneArgs {
             }
             _ => Err(self.unknown()),
         }
+    }
+
+    /// What Redis keeps of it.
+    fn key(&self) -> [Key; 1] {
+        [Key::Template(self.slug.clone())]
     }
 
     fn unknown(&self) -> Failed {

@@ -7,6 +7,7 @@ mod change;
 
 use chrono::{DateTime, Utc};
 use contract::{call::Provider, ids::OrganizationId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{query, query_as};
 use uuid::Uuid;
@@ -22,8 +23,8 @@ use crate::{
 
 pub use change::{Changes, NewAssistant, create, delete, update};
 
-/// An organization's assistant.
-#[derive(Debug, Clone)]
+/// An organization's assistant. Also what Redis keeps of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Assistant {
     /// Its id.
     pub id: AssistantId,

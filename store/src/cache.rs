@@ -7,6 +7,7 @@
 
 mod flights;
 mod key;
+mod rows;
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-pub use self::{flights::Flights, key::Key};
+pub use self::{flights::Flights, key::Key, rows::Rows};
 use crate::{
     breaker::Breaker,
     counters::{Counters, within_time},

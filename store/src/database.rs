@@ -7,7 +7,7 @@ use std::time::Duration;
 use contract::ids::OrganizationId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection, PgPool,
+    AssertSqlSafe, Connection, PgPool, SqlSafeStr, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use uuid::Uuid;
@@ -189,12 +189,12 @@ impl Database {
     async fn begin(&self, setting: &str, value: &str) -> Result<Tx, StoreError> {
         let role = self.role.name();
         let sql = format!("begin; set local role {role}; set local {setting} = '{value}'");
-        let pool = self.pool.clone();
+        let connection = self.pool.acquire().await.during("database.begin")?;
         // A task of its own, for whoever asks may go away at any moment: sqlx 0.9.0 would put a
         // connection whose `begin` was sent, and not yet answered, back into the pool as if nothing had
         // begun, with our role and organization. This way it is a transaction that is dropped.
-        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(sql)).await });
-        let begun = begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+        let begun = Transaction::begin(connection, Some(AssertSqlSafe(sql).into_sql_str()));
+        let begun = tokio::spawn(begun).await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
         begun.map(Tx::new).during("database.begin")
     }
 

@@ -7,6 +7,7 @@ mod change;
 
 use chrono::{DateTime, Utc};
 use contract::{call::Provider, ids::OrganizationId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::query_as;
 use uuid::Uuid;
@@ -22,8 +23,8 @@ use crate::{
 pub(crate) use change::let_go;
 pub use change::{Changes, NewPhoneNumber, create, delete, update};
 
-/// An organization's phone number.
-#[derive(Debug, Clone)]
+/// An organization's phone number. Also what Redis keeps of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhoneNumber {
     /// Its id.
     pub id: PhoneNumberId,
@@ -57,7 +58,7 @@ impl PhoneNumber {
 }
 
 /// Which numbers. All that is given must hold.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Filter<'a> {
     /// Of this provider.
     pub provider: Option<Provider>,

@@ -5,6 +5,7 @@ mod operate;
 
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, query_as};
 use uuid::Uuid;
@@ -18,8 +19,8 @@ use crate::{
 
 pub use operate::{Changes, Deleted, NewTemplate, all, any, create, delete, update};
 
-/// What an assistant can be made from.
-#[derive(Debug, Clone)]
+/// What an assistant can be made from. Also what Redis keeps of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Template {
     /// Its id.
     pub id: Uuid,

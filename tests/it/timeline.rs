@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{World, calls::PATIENCE, wait::until};
@@ -39,6 +40,16 @@ async fn every_row_about_a_call_is_on_its_timeline() {
     world.closed(&id).await;
     let (_, talk, code) = world.cli(&["usage", "void", &call, "--reason", "a test"]).await;
     assert_eq!(code, 0, "{talk}");
+    let sql = "select i.id::text, d.webhook_id::text, d.id::text from inbox i, webhook_deliveries d
+        where d.state = 'delivered' limit 1";
+    let row =
+        until("a delivery", PATIENCE, || async { world.db.query_opt(sql, &[]).await.unwrap() });
+    let row = row.await;
+    let (event, endpoint, delivery): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+    let (_, talk, code) = world.cli(&["inbox", "replay", event]).await;
+    assert_eq!(code, 0, "{talk}");
+    let (_, talk, code) = world.cli(&["webhooks", "resend", endpoint, delivery]).await;
+    assert_eq!(code, 0, "{talk}");
     let report = "insert into stripe_reports (id, organization_id, period_id, kind, revision,
             identifier, customer, event_name, quantity, reported_for, state, first_sent_at, settled_at)
         select gen_random_uuid(), organization_id, id, 'overage', 0, 'a-report', 'cus_1', 'minutes', 3,
@@ -55,7 +66,7 @@ async fn every_row_about_a_call_is_on_its_timeline() {
     };
     let page = until("all that there is to tell", PATIENCE, || async {
         let (_, page) = world.get(&path).await;
-        (sources(&page).get("webhook_logs") > Some(&1)).then_some(page)
+        (sources(&page).get("webhook_logs") > Some(&2)).then_some(page)
     })
     .await;
     let shown = sources(&page);
@@ -69,6 +80,7 @@ async fn every_row_about_a_call_is_on_its_timeline() {
     let entries = page["data"].as_array().unwrap();
     let times: Vec<&str> = entries.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(shown["audit_log"], 3, "voided, replayed, resent: {page}");
     assert_eq!(shown["usage_ledger"], 6, "three meters, and each taken back: {page}");
     let text = page.to_string();
     for personal in ["+1415", "table for", "@"] {
@@ -90,6 +102,13 @@ async fn every_row_about_a_call_is_on_its_timeline() {
         (0, json!(by_pages)),
         "{talk}"
     );
+    // Who may read calls only is told of no other things.
+    let (_, key) = world.made_key(&json!({"name": "Calls", "scopes": ["calls:read"]})).await;
+    let less = world.ask_as(&key, Method::GET, &path, None).await.with(200);
+    for source in ["inbox", "webhook_logs", "usage_ledger", "stripe_reports", "audit_log"] {
+        assert!(!sources(&less).contains_key(source), "{source}: {less}");
+    }
+    assert_eq!(sources(&less)["calls"], shown["calls"]);
     let (status, _) = world.get(&format!("/v1/calls/{}/timeline", uuid::Uuid::nil())).await;
     assert_eq!(status, 404);
 }

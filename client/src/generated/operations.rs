@@ -267,7 +267,10 @@ impl Client {
     ///
     /// Every row about the call at every instant that it tells of, oldest first: what the provider
     /// told, what was made of it, what was sent to whom and what came of it, what was counted, and
-    /// what was reported of the periods that count it.
+    /// what was reported of the periods that count it. Without the scopes `inbox:read`,
+    /// `webhooks:read`, `usage:read`, `billing:read` and `audit-log:read` the rows of those kinds
+    /// are left out. An entry of a row without a clock of its own comes again later where the call
+    /// changes while pages are read.
     ///
     /// `GET /v1/calls/{id}/timeline`
     pub fn list_call_timeline(

@@ -344,7 +344,9 @@ export interface paths {
          * Show a call's timeline
          * @description Every row about the call at every instant that it tells of, oldest first: what the provider told, what
          *     was made of it, what was sent to whom and what came of it, what was counted, and what was reported of
-         *     the periods that count it.
+         *     the periods that count it. Without the scopes `inbox:read`, `webhooks:read`, `usage:read`, `billing:read`
+         *     and `audit-log:read` the rows of those kinds are left out. An entry of a row without a clock of its own
+         *     comes again later where the call changes while pages are read.
          */
         get: operations["list_call_timeline"];
         put?: never;
@@ -3926,6 +3928,7 @@ export interface operations {
                     "application/json": components["schemas"]["Alive"];
                 };
             };
+            405: components["responses"]["Problem"];
         };
     };
     readyz: {
@@ -3948,6 +3951,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+            405: components["responses"]["Problem"];
             /** @description It cannot serve */
             503: {
                 headers: {
@@ -3968,7 +3972,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `name`, `key_prefix`, `scopes`, `enabled`, `expires_at`, `rate_limit`, `usage_quota`, `usage_count`, `last_used_at`, `previous_key_ends_at`, `user_id`, `version`, `created_at`, `updated_at` */
                 columns?: string;
@@ -4241,7 +4245,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `name`, `provider`, `provider_assistant_id`, `template`, `configuration`, `is_active`, `version`, `created_at`, `updated_at` */
                 columns?: string;
@@ -4476,7 +4480,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `actor`, `action`, `target`, `before`, `after`, `ip`, `created_at` */
                 columns?: string;
@@ -4525,7 +4529,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filter. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `period_id`, `event`, `details`, `created_at` */
                 columns?: string;
@@ -4572,7 +4576,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `period_start`, `period_end`, `status`, `watermark`, `closed_at`, `included_minutes`, `carried_minutes`, `used_minutes`, `overage_minutes`, `overage_price_usd`, `usage_limit`, `report.identifier`, `report.quantity`, `report.state`, `report.error`, `report.settled_at` */
                 columns?: string;
@@ -4664,7 +4668,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `organization_id`, `provider`, `provider_call_id`, `assistant_id`, `direction`, `status`, `outcome`, `from_number`, `to_number`, `started_at`, `ended_at`, `duration_seconds`, `billed_minutes`, `ended_reason`, `cost_usd`, `summary`, `recording.status`, `recording.path`, `recording.content_type`, `recording.bytes`, `recording.sha256`, `recording.url`, `actions`, `steps`, `metadata`, `created_at`, `updated_at` */
                 columns?: string;
@@ -4789,7 +4793,7 @@ export interface operations {
     list_call_results: {
         parameters: {
             query?: {
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `call_id`, `extractor`, `extractor_version`, `status`, `structured_data`, `extraction_model`, `extraction_confidence`, `extraction_timestamp`, `sentiment_score`, `call_quality_score`, `created_at` */
                 columns?: string;
@@ -4840,7 +4844,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `at`, `source`, `id`, `what`, `details` */
                 columns?: string;
@@ -5003,7 +5007,7 @@ export interface operations {
     list_event_types: {
         parameters: {
             query?: {
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `type`, `family`, `description`, `version`, `available`, `schema`, `example`, `example_thin` */
                 columns?: string;
@@ -5155,7 +5159,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `provider`, `event_key`, `event_kind`, `provider_call_id`, `call_id`, `life`, `origin`, `status`, `parked_reason`, `conflicts`, `body_bytes`, `received_at`, `processed_at` */
                 columns?: string;
@@ -5207,7 +5211,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `call_id`, `provider`, `provider_call_id`, `event_kind`, `found_at`, `known_before`, `gap`, `webhook_came_later` */
                 columns?: string;
@@ -5432,7 +5436,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `user_id`, `email`, `name`, `role`, `created_at` */
                 columns?: string;
@@ -5698,7 +5702,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `number`, `provider`, `provider_phone_number_id`, `assistant_id`, `version`, `created_at`, `updated_at` */
                 columns?: string;
@@ -5918,7 +5922,7 @@ export interface operations {
     list_provider_credentials: {
         parameters: {
             query?: {
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `provider`, `rotated_at`, `has_previous`, `previous_ends_at`, `has_shared_key`, `has_api_key`, `settings`, `is_swept`, `swept_until`, `last_swept_at`, `sweep_found`, `sweep_error` */
                 columns?: string;
@@ -6212,7 +6216,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same search and times. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `call_id`, `created_at`, `rank`, `snippet`, `summary` */
                 columns?: string;
@@ -6266,7 +6270,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `slug`, `name`, `industry`, `featured`, `description`, `configuration` */
                 columns?: string;
@@ -6357,7 +6361,7 @@ export interface operations {
                 assistant_id?: string;
                 /** @description `day`: a row a day. `assistant`: a row for each assistant and day with calls of it. */
                 by?: "day" | "assistant";
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `date`, `assistant_id`, `total_calls`, `completed_calls`, `failed_calls`, `minutes`, `seconds`, `average_duration_seconds`, `cost_usd`, `computed_at` */
                 columns?: string;
@@ -6442,7 +6446,7 @@ export interface operations {
                 to?: string;
                 /** @description Also rows in which all books agree. */
                 all?: boolean;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `organization_id`, `date`, `period_id`, `period_start`, `measure`, `calls`, `ledger`, `daily_usage`, `totals`, `statement`, `redis`, `stripe`, `difference`, `explanations`, `unexplained`, `note` */
                 columns?: string;
@@ -6574,7 +6578,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `assistant_id`, `url`, `events`, `enabled`, `disabled_reason`, `disabled_at`, `description`, `rate_limit`, `ordering`, `header_names`, `thin`, `schedule`, `previous_secret_ends_at`, `version`, `circuit`, `circuit_probe_at`, `failing_since`, `retry_count`, `last_triggered_at`, `last_status`, `last_error`, `created_at`, `updated_at` */
                 columns?: string;
@@ -6802,7 +6806,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `webhook_id`, `event_id`, `event`, `call_id`, `state`, `attempts`, `earlier_attempts`, `next_attempt_at`, `created_at`, `settled_at` */
                 columns?: string;
@@ -6916,7 +6920,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before, with the same filters. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `kind`, `webhook_id`, `delivery_id`, `event`, `event_id`, `payload`, `request_headers`, `status_code`, `response_headers`, `response_body`, `error`, `attempt_number`, `latency_ms`, `delivered_at`, `created_at` */
                 columns?: string;
@@ -7033,7 +7037,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `id`, `webhook_id`, `kind`, `since`, `until`, `events`, `rate`, `state`, `total`, `begun`, `created_by`, `created_at`, `ended_at` */
                 columns?: string;
@@ -7126,7 +7130,7 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is cut short ends with a broken connection */
+                /** @description `json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and without `from` it begins with the oldest. What is cut short ends with a broken connection */
                 format?: "json" | "csv" | "jsonl";
                 /** @description With `csv` or `jsonl`: which columns, in this order, separated by commas. `*` stands for all of them; `cursor` is filled in the last row of each page, and an export that was cut goes on after that row with this `cursor`. The columns: `event_id`, `event`, `delivery_id`, `state`, `attempts` */
                 columns?: string;

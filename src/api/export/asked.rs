@@ -15,8 +15,8 @@ use crate::api::problem::Problem;
 
 const FORMAT: &str = "format";
 const COLUMNS: &str = "columns";
-/// Rows that are read at a time: the most of any list.
-const PAGE: &str = "250";
+/// Nothing that a list shows is older.
+const BEGINNING: &str = "1970-01-01T00:00:00Z";
 
 pub(super) enum Asked {
     /// As without an export; the list judges the rest.
@@ -64,10 +64,15 @@ pub(super) fn read(lists: &Lists, request: Request) -> Result<Asked, Problem> {
         if columns.is_some() {
             return Err(Problem::query(COLUMNS, "goes with format=csv or format=jsonl"));
         }
-        set_query(&mut parts, &query);
+        set_query(&mut parts, &query)?;
         return Ok(Asked::Page(Request::from_parts(parts, body)));
     };
     let form = Form::new(format, columns.map(String::as_str), &list.columns)?;
+    let mut query = query;
+    // All of it, not what a page shows where nothing is said.
+    if list.has_range && !query.iter().any(|(name, _)| name == "from" || name == "cursor") {
+        query.push(("from".to_owned(), BEGINNING.to_owned()));
+    }
     let cursor = query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.clone());
     // All rows follow: how many come at a time is ours to say.
     let query = query.into_iter().filter(|(name, _)| name != "cursor" && name != "limit").collect();
@@ -86,16 +91,16 @@ impl Pages {
         }
     }
 
-    /// A request for the page.
-    pub(super) fn request(&self) -> Request {
+    /// A request for the page, of so many rows at most.
+    pub(super) fn request(&self, rows: u16) -> Result<Request, Problem> {
         let mut parts = self.parts.clone();
         let mut query = self.query.clone();
         query.extend(self.cursor.clone().map(|cursor| ("cursor".to_owned(), cursor)));
         if self.list.is_paged {
-            query.push(("limit".to_owned(), PAGE.to_owned()));
+            query.push(("limit".to_owned(), rows.to_string()));
         }
-        set_query(&mut parts, &query);
-        Request::from_parts(parts, Body::empty())
+        set_query(&mut parts, &query)?;
+        Ok(Request::from_parts(parts, Body::empty()))
     }
 
     /// Name of the file.
@@ -104,14 +109,14 @@ impl Pages {
     }
 }
 
-fn set_query(parts: &mut Parts, query: &[(String, String)]) {
+/// Escaped anew, a query may be longer than a URI can be.
+fn set_query(parts: &mut Parts, query: &[(String, String)]) -> Result<(), Problem> {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let path = parts.uri.path();
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    let too_long = |_| Problem::query("", "the query is too long");
     let mut uri = parts.uri.clone().into_parts();
-    uri.path_and_query = path.parse().ok();
-    // What was a URI is one again, with other words in its query.
-    if let Ok(uri) = Uri::from_parts(uri) {
-        parts.uri = uri;
-    }
+    uri.path_and_query = Some(path.parse().map_err(too_long)?);
+    parts.uri = Uri::from_parts(uri).map_err(|_| Problem::query("", "the query is too long"))?;
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use utoipa::openapi::{
     Components, Content, OpenApi, Ref, RefOr, Response, Schema,
     path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-    schema::{ArrayItems, Object, ObjectBuilder, Type},
+    schema::{ArrayItems, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type},
 };
 
 use super::rows::Format;
@@ -24,6 +24,8 @@ pub(super) struct List {
     pub(super) columns: Vec<String>,
     /// Whether it comes in pages.
     pub(super) is_paged: bool,
+    /// Whether it is of a range of time, and of the last days where none is named.
+    pub(super) has_range: bool,
 }
 
 impl Lists {
@@ -58,7 +60,19 @@ fn list(components: &Components, path: &str, operation: &Operation) -> Option<Li
         file: words.skip(1).collect::<Vec<_>>().join("-"),
         columns: columns.collect(),
         is_paged: page.properties.contains_key("next_cursor"),
+        has_range: operation.parameters.iter().flatten().any(is_instant),
     })
+}
+
+/// Whether it is the beginning of a range of time; that of days is bounded in length.
+fn is_instant(parameter: &RefOr<Parameter>) -> bool {
+    let RefOr::T(Parameter { name, schema: Some(RefOr::T(Schema::Object(object))), .. }) =
+        parameter
+    else {
+        return false;
+    };
+    let instant = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    name == "from" && object.format == Some(instant)
 }
 
 /// What a list answers.
@@ -117,8 +131,8 @@ fn format_parameter() -> Parameter {
         .parameter_in(ParameterIn::Query)
         .description(Some(
             "`json` for a page. `csv` or `jsonl` for all rows from the cursor on, streamed: comma-separated \
-             values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then. What is \
-             cut short ends with a broken connection",
+             values (RFC 4180) with a head line, or a JSON object a line. `limit` does not matter then, and \
+             without `from` it begins with the oldest. What is cut short ends with a broken connection",
         ))
         .schema(Some(form))
         .build()

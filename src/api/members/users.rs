@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use store::{
+    cache::Key,
     ids::UserId,
     members::{self, LONGEST_NAME, UserChanges, UserWritten},
     rules,
@@ -84,8 +85,10 @@ async fn show(
     Id(id): Id<UserId>,
 ) -> Result<Json<User>, Problem> {
     let organization = caller.may(Scope::ReadMembers)?;
-    let found = members::get_user(&api.db, organization, id).await?;
-    Ok(Json(found.ok_or_else(unknown)?.into()))
+    let db = api.db.clone();
+    let read = async move { members::get_user(&db, organization, id).await };
+    let found = api.kept.users.of(organization, Key::User(id.0), read).await?;
+    Ok(Json(User::from((*found.ok_or_else(unknown)?).clone())))
 }
 
 /// Change a user
@@ -113,7 +116,10 @@ async fn update(
     };
     wrong.none()?;
     match members::update_user(&api.db, &changer, id, &changes).await? {
-        UserWritten::Done(now) => Ok(Json(now.into())),
+        UserWritten::Done(now) => {
+            api.forget_one(changer.organization, Key::User(id.0)).await;
+            Ok(Json(now.into()))
+        }
         UserWritten::Unknown => Err(unknown()),
         UserWritten::NotOurs => {
             let detail = "Another organization made this user known: email and name are not this \

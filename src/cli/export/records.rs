@@ -37,6 +37,11 @@ impl Records {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether all that came was made records of.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The next record that is there as a whole.
     pub(super) fn next(&mut self) -> Option<Record> {
         let end = loop {

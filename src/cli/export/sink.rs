@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{Seek, SeekFrom, Write},
+    io::{ErrorKind, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,7 +54,6 @@ impl Sink {
         }
         bar.enable_steady_tick(TICK);
         let sink = Self { file, progress, bar };
-        sink.note()?;
         if sink.progress.rows > 0 {
             eprintln!("going on after {} rows", sink.progress.rows);
         }
@@ -87,8 +86,9 @@ impl Sink {
     }
 
     fn note(&self) -> anyhow::Result<()> {
-        let Some((path, _)) = &self.file else { return Ok(()) };
-        // By a rename: it is never half written.
+        let Some((path, file)) = &self.file else { return Ok(()) };
+        // What is noted is there, also after a power cut; by a rename, the note is never half written.
+        file.sync_data().with_context(|| format!("{} is not written", path.display()))?;
         let (beside, new) = (beside(path, ".progress"), beside(path, ".progress.new"));
         fs::write(&new, serde_json::to_vec(&self.progress)?)
             .and_then(|()| fs::rename(&new, &beside))
@@ -105,12 +105,20 @@ impl Sink {
     }
 
     fn write(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        if self.progress.bytes == 0 {
+            // From now on the file is ours, whatever of it is written.
+            self.note()?;
+        }
         match &mut self.file {
             Some((path, file)) => {
                 file.write_all(text)
                     .with_context(|| format!("{} is not written", path.display()))?;
             }
-            None => std::io::stdout().write_all(text).context("standard output")?,
+            // Who reads along may have seen enough: that is no error.
+            None => match std::io::stdout().write_all(text) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+                written => written.context("standard output")?,
+            },
         }
         self.progress.bytes += u64::try_from(text.len()).unwrap_or_default();
         Ok(())
@@ -124,7 +132,7 @@ impl Sink {
         file.sync_all().with_context(|| format!("{} is not written", path.display()))?;
         let beside = beside(&path, ".progress");
         match fs::remove_file(&beside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("{} cannot be removed", beside.display()))
             }
             _ => Ok(()),
@@ -138,21 +146,23 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// How far the file is; none where there is none. Another file is not written over.
+/// How far the file is; none where nothing of it is whole. Another file is not written over.
 fn begun(path: &Path, of: &str) -> Result<Option<Progress>, Failed> {
     let beside = beside(path, ".progress");
-    let progress = match fs::read(&beside) {
-        Ok(bytes) => serde_json::from_slice::<Progress>(&bytes).ok(),
-        Err(_) => None,
+    let note = fs::read(&beside).ok();
+    let progress = note.as_deref().and_then(|note| serde_json::from_slice::<Progress>(note).ok());
+    let length = fs::metadata(path).map_or(0, |file| file.len());
+    let refused = |why: &str| {
+        let (path, beside) = (path.display(), beside.display());
+        Err(Failed::Conflict(format!("{path} {why}; remove it and {beside} to begin anew")))
     };
-    match progress {
-        Some(progress) if progress.of == of => Ok(Some(progress)),
-        Some(_) => Err(Failed::Conflict(format!(
-            "{} was begun with another list, filter or form; remove it and {}",
-            path.display(),
-            beside.display()
-        ))),
-        None if fs::metadata(path).is_ok_and(|file| file.len() > 0) => {
+    match progress.filter(|progress| progress.cursor.is_some()) {
+        Some(progress) if progress.of != of => {
+            refused("was begun with another list, filter or form")
+        }
+        Some(progress) if progress.bytes > length => refused("is shorter than it was"),
+        Some(progress) => Ok(Some(progress)),
+        None if note.is_none() && length > 0 => {
             Err(Failed::Conflict(format!("{} is there already", path.display())))
         }
         None => Ok(None),

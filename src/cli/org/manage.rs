@@ -5,6 +5,7 @@ use contract::{billing::UsageLimit, ids::OrganizationId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use store::{
+    cache::Key,
     organizations::{self, LONGEST_NAME, LONGEST_PLAN, Profile, Terms},
     rules,
     written::Written,
@@ -91,8 +92,9 @@ pub(super) async fn update(args: &UpdateArgs) -> Result<(), Failed> {
         usage_limit: args.limit,
     };
     let OneArgs { target, organization, output } = &args.of;
-    let admin_url = Installation::of(target)?.admin_url;
-    let written = organizations::set_terms(&admin_url, *organization, &terms).await;
+    let installation = Installation::of(target)?;
+    let written = organizations::set_terms(&installation.admin_url, *organization, &terms).await;
+    installation.forget(&Key::of_settings(*organization)).await?;
     match written.map_err(anyhow::Error::from)? {
         Written::Done(now) => {
             output::object(*output, &shown(&now));
@@ -111,8 +113,9 @@ pub(super) async fn delete(args: &DeleteArgs) -> Result<(), Failed> {
             "its keys and its providers' webhooks would work no more; if you mean it, add --yes";
         return Err(Failed::Usage(text.to_owned()));
     }
-    let admin_url = Installation::of(&args.of.target)?.admin_url;
-    let deleted = organizations::delete(&admin_url, args.of.organization).await;
+    let installation = Installation::of(&args.of.target)?;
+    let deleted = organizations::delete(&installation.admin_url, args.of.organization).await;
+    installation.forget(&Key::of_settings(args.of.organization)).await?;
     match deleted.map_err(anyhow::Error::from)? {
         Written::Done(()) => {
             eprintln!(

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::query;
 
@@ -13,8 +14,8 @@ use crate::{
     ids::UserId,
 };
 
-/// A person.
-#[derive(Debug, Clone)]
+/// A person. Also what Redis keeps of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct User {
     /// The `sub` of Supabase's tokens.
     pub id: UserId,

@@ -14,6 +14,7 @@ pub mod usage;
 pub mod webhooks;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A place in a list that is ordered by time, then id, both descending. What follows lies before
@@ -34,7 +35,7 @@ impl Place {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows, at most as many as asked for.
     pub items: Vec<T>,

@@ -37,12 +37,14 @@ pub struct EntryPlace {
     pub what: String,
 }
 
-/// A page of a call's entries, oldest first; none where the organization has no such call.
+/// A page of a call's entries, oldest first, but for those of the tables `without`; none where the
+/// organization has no such call.
 pub async fn page(
     db: &Database,
     organization: OrganizationId,
     call: CallId,
     after: Option<&EntryPlace>,
+    without: &[String],
     limit: u16,
 ) -> Result<Option<Page<Entry>>, StoreError> {
     const OPERATION: &str = "reads.timeline.page";
@@ -60,6 +62,7 @@ pub async fn page(
         after.map(|place| place.id),
         after.map(|place| place.what.as_str()),
         one_more(limit),
+        without,
     )
     .fetch_all(&mut *tx)
     .await

@@ -127,12 +127,20 @@ with about as (
     from reported r where r.counted_at is not null
     union all
     select l.created_at, 'audit_log', l.id, l.action, jsonb_build_object('actor', l.actor)
-    from about a join audit_log l on l.organization_id = a.organization_id
-        and l.target = 'call:' || a.call_id
+    from (
+        select organization_id, 'call:' || call_id as target, null::uuid as delivery from about
+        union all
+        select organization_id, 'inbox:' || id, null from told
+        union all
+        select organization_id, 'webhooks:' || webhook_id, id from sent
+    ) a join audit_log l on l.organization_id = a.organization_id and l.target = a.target
+        and (a.delivery is null
+            or l.action = 'webhooks.resend' and l.before ->> 'delivery_id' = a.delivery::text)
 )
 select at as "at!", source as "source!", id as "id!", what as "what!",
     jsonb_strip_nulls(details) as "details!"
 from entries
-where $3::timestamptz is null or (at, source, id, what) > ($3, $4, $5, $6)
+where source <> all($8::text[])
+  and ($3::timestamptz is null or (at, source, id, what) > ($3, $4, $5, $6))
 order by at, source, id, what
 limit $7

@@ -1,0 +1,170 @@
+//! How Postgres answers what the API reads of calls, where there are many: by indexes, and of the months that
+//! are asked for only.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tokio_postgres::SimpleQueryMessage::Row;
+use uuid::Uuid;
+
+use crate::harness::World;
+
+/// Calls of two months, of ten organizations, the demo among them; a transcript and an event of each tenth.
+/// Of the demo's last call there is one of everything else.
+const GENERATE: &str = "
+    create temp table owners as select row_number() over () - 1 as place, id from (
+        select '$own'::uuid as id union all select gen_random_uuid() from generate_series(1, 9)) o;
+    insert into calls (id, organization_id, provider, provider_call_id, assistant_id, status,
+        from_number, duration_seconds, billed_minutes, origin, created_at)
+    select gen_random_uuid(), o.id, 'vapi', 'made-' || n, '$assistant',
+        case when n % 1000 < 10 then 'in-progress' when n % 7 = 0 then 'busy' else 'completed' end,
+        '+1415555' || lpad((n % 10000)::text, 4, '0'), 90, 2, 'webhook',
+        date_trunc('month', now()) - interval '30 days' + n * interval '20 seconds'
+    from generate_series(1, 200000) n join owners o on o.place = n % 10;
+    insert into call_keys (organization_id, provider, provider_call_id, call_id, created_at)
+    select organization_id, provider, provider_call_id, id, created_at from calls
+    on conflict do nothing;
+    insert into call_transcripts (call_id, call_created_at, organization_id, transcript_text,
+        search_vector)
+    select id, created_at, organization_id, 'about the invoice of ' || provider_call_id,
+        transcript_vector('about the invoice of ' || provider_call_id)
+    from calls where provider_call_id like 'made-%0';
+    insert into events (id, organization_id, type, call_id, payload, created_at)
+    select gen_random_uuid(), organization_id, 'call.completed', id, '{}', created_at
+    from calls where provider_call_id like 'made-%5';
+    insert into inbox (id, organization_id, provider, event_key, event_kind, call_id, body_sha256,
+        origin, received_at, status)
+    select gen_random_uuid(), organization_id, provider, provider_call_id, 'report', id,
+        decode(repeat('00', 32), 'hex'), 'webhook', created_at, 'processed'
+    from calls where provider_call_id like 'made-%3';
+    insert into billing_periods (id, organization_id, period_start, period_end, status)
+    select gen_random_uuid(), '$own', now() - interval '90 days', now() - interval '60 days', 'closed';
+    insert into usage_ledger (id, organization_id, call_id, meter, revision, quantity, occurred_at,
+        period_id, reason)
+    select gen_random_uuid(), c.organization_id, c.id, 'call_minutes', 0, 2, c.created_at, p.id, 'call'
+    from calls c, billing_periods p where c.provider_call_id like 'made-%1' and p.status = 'closed';
+    analyze";
+
+/// Small, or read whole by whoever reads of it: nothing to look for.
+const SMALL: [&str; 3] = ["webhooks", "organizations", "billing_periods"];
+
+impl World {
+    /// The plan of a statement with these arguments, as the API's role, run once.
+    async fn plan_of(&self, statement: &str, arguments: &str) -> String {
+        let begin = format!(
+            "begin; set local role postcall_api; set local plan_cache_mode = force_custom_plan;
+             set local app.organization_id = '{}'; prepare asked as {statement}",
+            self.organization()
+        );
+        self.db.batch_execute(&begin).await.unwrap();
+        let explain =
+            format!("explain (analyze, costs off, timing off) execute asked ({arguments})");
+        let rows = self.db.simple_query(&explain).await.unwrap();
+        self.db.batch_execute("rollback; deallocate asked").await.unwrap();
+        let lines = rows.iter().filter_map(|row| match row {
+            Row(row) => row.get(0),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The one statement with these words, as it is checked at compile time.
+fn statement(words: &[&str]) -> String {
+    let folder = format!("{}/.sqlx", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder).unwrap().flatten();
+    let found: Vec<String> = files
+        .filter_map(|file| {
+            let data: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+            Some(data["query"].as_str()?.to_owned())
+        })
+        .filter(|query| words.iter().all(|words| query.contains(words)))
+        .collect();
+    assert_eq!(found.len(), 1, "statements with {words:?}: {found:?}");
+    found.into_iter().next().unwrap()
+}
+
+/// No table is read from its first row to its last, and no month that was not asked for.
+fn goes_by_indexes(what: &str, plan: &str, months: usize) {
+    for line in plan.lines().filter(|line| line.contains("Seq Scan on ")) {
+        let (_, rest) = line.split_once("Seq Scan on ").unwrap();
+        let table = rest.split_whitespace().next().unwrap();
+        let is_empty = plan.lines().any(|other| other == line && other.contains("never executed"));
+        assert!(SMALL.contains(&table) || is_empty, "{what} reads all of {table}:\n{plan}");
+    }
+    let parts: BTreeSet<&str> = plan
+        .lines()
+        .filter(|line| line.contains("Scan") && line.contains(" on calls_"))
+        .filter_map(|line| line.split(" on ").nth(1)?.split_whitespace().next())
+        .collect();
+    assert!(parts.len() <= months, "{what} looks into {parts:?}:\n{plan}");
+    for line in plan.lines().filter(|line| line.contains("Rows Removed by Filter")) {
+        let removed: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(removed < 2000, "{what} walks over {removed} rows:\n{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_of_calls_goes_by_indexes_and_by_months() {
+    let world = World::quiet().await;
+    let own = world.organization();
+    let assistant = Uuid::now_v7();
+    let sql =
+        GENERATE.replace("$own", &own.to_string()).replace("$assistant", &assistant.to_string());
+    world.db.batch_execute(&sql).await.unwrap();
+    let last = "select id::text, created_at::text from calls where organization_id = $1
+        order by created_at desc limit 1";
+    let row = world.db.query_one(last, &[&own]).await.unwrap();
+    let (call, at): (String, String) = (row.get(0), row.get(1));
+    let nobody = Uuid::nil();
+
+    let calls = statement(&["from (select * from calls"]);
+    let (from, to) =
+        (format!("'{at}'::timestamptz - interval '3 days'"), format!("'{at}'::timestamptz"));
+    for (what, filter) in [
+        ("all", "null, null, null"),
+        ("of a status", "null, 'completed', null"),
+        ("in progress", "null, 'in-progress', null"),
+        ("of an assistant", &*format!("null, null, '{assistant}'")),
+    ] {
+        let plan = world
+            .plan_of(&calls, &format!("'{own}', {from}, {to}, '{nobody}', {filter}, 51"))
+            .await;
+        goes_by_indexes(what, &plan, 2);
+    }
+    let last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+    let one = format!("'{own}', '{at}', '{at}', '{last}', array['{call}'::uuid], null, null, 1");
+    goes_by_indexes("one call", &world.plan_of(&calls, &one).await, 1);
+
+    let key = statement(&["select created_at from call_keys where call_id"]);
+    goes_by_indexes("a key", &world.plan_of(&key, &format!("'{call}', '{own}'")).await, 0);
+    let keys = statement(&["select call_id, created_at from call_keys", "provider_call_id = $2"]);
+    goes_by_indexes(
+        "a provider's id",
+        &world.plan_of(&keys, &format!("'{own}', 'made-777'")).await,
+        0,
+    );
+
+    let timeline = statement(&["entries (at, source, id, what, details)"]);
+    let plan = world
+        .plan_of(
+            &timeline,
+            &format!("'{own}', '{call}', null, null, null, null, 101, array[]::text[]"),
+        )
+        .await;
+    // Its own month is not known before its key is read: the others are never looked into.
+    let executed: String =
+        plan.lines().filter(|line| !line.contains("never executed")).collect::<Vec<_>>().join("\n");
+    goes_by_indexes("the timeline", &executed, 1);
+
+    let recent = statement(&["from calls where organization_id = $1 and created_at >= $2"]);
+    let plan = world.plan_of(&recent, &format!("'{own}', {from}, 20")).await;
+    goes_by_indexes("the dashboard", &plan, 14);
+
+    let search = statement(&["ts_headline('english'"]);
+    let arguments = format!(
+        "'{own}', 'invoice', {from}, {to}, 'Infinity', 'epoch', '{nobody}', 21, 5000, 100000, '', ''"
+    );
+    let plan = world.plan_of(&search, &arguments).await;
+    assert!(!plan.contains("Seq Scan on call_transcripts"), "{plan}");
+}
