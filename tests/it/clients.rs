@@ -29,8 +29,7 @@ fn typescript(world: &World) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_typescript_client_is_that_of_the_document_and_works() {
     let world = World::start().await;
-    let id = world.post_call().await;
-    world.closed(&id).await;
+    world.call_of_today().await;
     let folder = typescript(&world);
     for line in [
         "npm ci --no-audit --no-fund",

@@ -14,6 +14,8 @@ use crate::harness::World;
 const GENERATE: &str = "
     create temp table owners as select row_number() over () - 1 as place, id from (
         select '$own'::uuid as id union all select gen_random_uuid() from generate_series(1, 9)) o;
+    insert into organizations (id, name, slug) select id, '', id::text from owners
+    on conflict do nothing;
     insert into calls (id, organization_id, provider, provider_call_id, assistant_id, status,
         from_number, duration_seconds, billed_minutes, origin, created_at)
     select gen_random_uuid(), o.id, 'vapi', 'made-' || n, '$assistant',
@@ -43,6 +45,35 @@ const GENERATE: &str = "
         period_id, reason)
     select gen_random_uuid(), c.organization_id, c.id, 'call_minutes', 0, 2, c.created_at, p.id, 'call'
     from calls c, billing_periods p where c.provider_call_id like 'made-%1' and p.status = 'closed';
+    insert into call_recordings (call_id, call_created_at, organization_id, source_url, status)
+    select id, created_at, organization_id, '', 'pending' from calls where provider_call_id like 'made-%0';
+    insert into call_actions (id, call_id, call_created_at, organization_id, position, description)
+    select gen_random_uuid(), id, created_at, organization_id, 0, '' from calls
+    where provider_call_id like 'made-%0';
+    insert into call_results (id, call_id, call_created_at, organization_id, extractor,
+        extractor_version, transcript_sha256, status)
+    select gen_random_uuid(), id, created_at, organization_id, 'rules', 1,
+        decode(repeat('00', 32), 'hex'), 'ok' from calls where provider_call_id like 'made-%0';
+    insert into notifications (id, organization_id, call_id, call_created_at, kind, channel, recipient,
+        recipient_hash, content, state)
+    select gen_random_uuid(), organization_id, id, created_at, 'summary', 'sms', '',
+        decode(repeat('00', 32), 'hex'), '', 'sent' from calls where provider_call_id like 'made-%0';
+    insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id, body, state)
+    select gen_random_uuid(), e.organization_id, e.id, w.id, e.call_id, '', 'delivered'
+    from events e, webhooks w;
+    insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
+        attempt_number, kind)
+    select gen_random_uuid(), webhook_id, organization_id, case when random() < 0.5 then id end, '',
+        event_id, 1, 'attempt' from webhook_deliveries;
+    insert into usage_voids (organization_id, call_id, reason)
+    select organization_id, id, '' from calls where provider_call_id like 'made-%77';
+    insert into audit_log (id, organization_id, actor, action, target)
+    select gen_random_uuid(), organization_id, '', '', 'call:' || id from calls
+    where provider_call_id like 'made-%77';
+    insert into stripe_reports (id, organization_id, period_id, kind, revision, identifier, customer,
+        event_name, quantity, reported_for, state)
+    select gen_random_uuid(), p.organization_id, p.id, 'overage', n, 'r-' || n, '', '', 1, now(),
+        'accepted' from billing_periods p, generate_series(1, 5000) n;
     analyze";
 
 /// Small, or read whole by whoever reads of it: nothing to look for.
@@ -86,14 +117,13 @@ fn statement(words: &[&str]) -> String {
 
 /// No table is read from its first row to its last, and no month that was not asked for.
 fn goes_by_indexes(what: &str, plan: &str, months: usize) {
-    for line in plan.lines().filter(|line| line.contains("Seq Scan on ")) {
+    let executed = || plan.lines().filter(|line| !line.contains("never executed"));
+    for line in executed().filter(|line| line.contains("Seq Scan on ")) {
         let (_, rest) = line.split_once("Seq Scan on ").unwrap();
         let table = rest.split_whitespace().next().unwrap();
-        let is_empty = plan.lines().any(|other| other == line && other.contains("never executed"));
-        assert!(SMALL.contains(&table) || is_empty, "{what} reads all of {table}:\n{plan}");
+        assert!(SMALL.contains(&table), "{what} reads all of {table}:\n{plan}");
     }
-    let parts: BTreeSet<&str> = plan
-        .lines()
+    let parts: BTreeSet<&str> = executed()
         .filter(|line| line.contains("Scan") && line.contains(" on calls_"))
         .filter_map(|line| line.split(" on ").nth(1)?.split_whitespace().next())
         .collect();
@@ -152,10 +182,7 @@ async fn what_is_read_of_calls_goes_by_indexes_and_by_months() {
             &format!("'{own}', '{call}', null, null, null, null, 101, array[]::text[]"),
         )
         .await;
-    // Its own month is not known before its key is read: the others are never looked into.
-    let executed: String =
-        plan.lines().filter(|line| !line.contains("never executed")).collect::<Vec<_>>().join("\n");
-    goes_by_indexes("the timeline", &executed, 1);
+    goes_by_indexes("the timeline", &plan, 1);
 
     let recent = statement(&["from calls where organization_id = $1 and created_at >= $2"]);
     let plan = world.plan_of(&recent, &format!("'{own}', {from}, 20")).await;
