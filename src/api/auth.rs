@@ -237,7 +237,12 @@ impl FromRequestParts<ApiState> for Caller {
         let presented = presented(&parts.headers).ok_or(Problem::new(Kind::Unauthenticated))?;
         let (organization, who) = match presented {
             Presented::Key(text) => {
+                let wanted = user::wanted(&parts.headers)?;
                 let key = key::admitted(&api.access, tally, text).await?;
+                if wanted.is_some_and(|wanted| wanted != key.organization_id) {
+                    let detail = "The key does not belong to this organization.";
+                    return Err(Problem::with_detail(Kind::Forbidden, detail));
+                }
                 (key.organization_id, Who::Key(key))
             }
             Presented::Token(token) => {

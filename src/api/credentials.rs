@@ -68,7 +68,8 @@ async fn list(
 /// What is not given stays as it is; `secret` is needed where there are no credentials yet. A new
 /// secret is the only one accepted, also after a rotation; rotate to have two accepted for a while.
 /// The secret that is the current one already changes nothing of that.
-#[utoipa::path(put, path = "/v1/provider-credentials/{provider}", operation_id = "set_provider_credentials",
+#[utoipa::path(put, path = "/v1/provider-credentials/{provider}",
+    operation_id = "set_provider_credentials",
     tag = "provider credentials",
     params(ProviderPath),
     request_body = SetProviderCredentials, responses(
@@ -122,8 +123,8 @@ fn check(
 ///
 /// The new secret is the current one from now on; the one before it is accepted for
 /// `overlap_hours` more, an even older one no more.
-#[utoipa::path(post, path = "/v1/provider-credentials/{provider}/rotate", operation_id = "rotate_provider_secret",
-
+#[utoipa::path(post, path = "/v1/provider-credentials/{provider}/rotate",
+    operation_id = "rotate_provider_secret",
     tag = "provider credentials",
     params(ProviderPath),
     request_body = RotateProviderCredentials, responses(
@@ -156,8 +157,8 @@ async fn rotate(
 /// End the overlap of a rotation
 ///
 /// The secret before the current one is accepted no more.
-#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/previous", operation_id = "drop_previous_provider_secret",
-
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/previous",
+    operation_id = "drop_previous_provider_secret",
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no previous secret any more"),
@@ -175,8 +176,8 @@ async fn drop_previous(
 ///
 /// The provider's calls are listed and its recordings fetched with the secret from then on; with
 /// Vapi, whose secret opens no API, neither is possible any more.
-#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/api-key", operation_id = "drop_provider_api_key",
-
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/api-key",
+    operation_id = "drop_provider_api_key",
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no such key any more"),
@@ -193,8 +194,8 @@ async fn drop_api_key(
 /// Remove the shared key
 ///
 /// Requests that Twilio signs with it are refused from then on.
-#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/shared-key", operation_id = "drop_provider_shared_key",
-
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}/shared-key",
+    operation_id = "drop_provider_shared_key",
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There is no shared key any more"),
@@ -229,7 +230,8 @@ async fn drop_part(
 ///
 /// Webhooks of the provider are refused from then on, unless the installation has a secret for
 /// organizations without one.
-#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}", operation_id = "delete_provider_credentials",
+#[utoipa::path(delete, path = "/v1/provider-credentials/{provider}",
+    operation_id = "delete_provider_credentials",
     tag = "provider credentials",
     params(ProviderPath), responses(
     (status = 204, description = "There are no credentials any more"),

@@ -30,7 +30,7 @@ const UUID: SchemaFormat = SchemaFormat::KnownFormat(KnownFormat::Uuid);
 /// Header parameters of every route, and of every POST besides.
 const ORGANIZATION: (&str, &str) = (
     "X-Organization-Id",
-    "With a token of a user who belongs to several organizations: which one is meant",
+    "With a token of a user who belongs to several organizations: which one is meant. An API key has one",
 );
 const IDEMPOTENCY_KEY: (&str, &str) = (
     "Idempotency-Key",

@@ -206,7 +206,8 @@ async fn delete(
 ///
 /// The new secret is in the answer, and is never told again. The one before it signs beside it for
 /// `overlap_seconds`: each message then carries both signatures. An even older one signs no more.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", operation_id = "rotate_webhook_secret",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret",
+    operation_id = "rotate_webhook_secret",
     tag = "webhooks",
     params(("id" = Uuid, Path, description = "The endpoint")), request_body = Option<RotateSecret>,
     responses(

@@ -20,7 +20,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-pub use self::{flights::Flights, key::Key, rows::Rows};
+pub use self::{
+    flights::Flights,
+    key::Key,
+    rows::{Row, Rows},
+};
 use crate::{
     breaker::Breaker,
     counters::{Counters, within_time},

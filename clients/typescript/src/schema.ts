@@ -3978,7 +3978,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4016,7 +4016,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -4061,7 +4061,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4103,7 +4103,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4143,7 +4143,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4190,7 +4190,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -4251,7 +4251,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4289,7 +4289,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -4334,7 +4334,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4378,7 +4378,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4419,7 +4419,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4486,7 +4486,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4535,7 +4535,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4582,7 +4582,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4620,7 +4620,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4674,7 +4674,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -4712,7 +4712,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4752,7 +4752,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4799,7 +4799,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4850,7 +4850,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4892,7 +4892,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4932,7 +4932,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -4972,7 +4972,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5013,7 +5013,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5051,7 +5051,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5099,7 +5099,7 @@ export interface operations {
             header?: {
                 /** @description The last event that the client saw; one that is not known counts as none, and the nil UUID is before the oldest */
                 "Last-Event-ID"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5165,7 +5165,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5217,7 +5217,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5255,7 +5255,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -5303,7 +5303,7 @@ export interface operations {
                 body?: "readable" | "base64";
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5343,7 +5343,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -5388,7 +5388,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -5442,7 +5442,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5480,7 +5480,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -5525,7 +5525,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5564,7 +5564,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5609,7 +5609,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5650,7 +5650,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5708,7 +5708,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5746,7 +5746,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -5791,7 +5791,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5835,7 +5835,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5876,7 +5876,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -5928,7 +5928,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -5966,7 +5966,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6008,7 +6008,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6045,7 +6045,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6082,7 +6082,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6119,7 +6119,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -6167,7 +6167,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6222,7 +6222,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6276,7 +6276,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6314,7 +6314,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6367,7 +6367,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6405,7 +6405,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6452,7 +6452,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6490,7 +6490,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6530,7 +6530,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6584,7 +6584,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path?: never;
@@ -6622,7 +6622,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -6667,7 +6667,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6709,7 +6709,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6749,7 +6749,7 @@ export interface operations {
             header?: {
                 /** @description `ETag` that it must still have */
                 "If-Match"?: string;
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6812,7 +6812,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6854,7 +6854,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -6926,7 +6926,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -6968,7 +6968,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -7043,7 +7043,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -7085,7 +7085,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -7136,7 +7136,7 @@ export interface operations {
                 columns?: string;
             };
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
             };
             path: {
@@ -7180,7 +7180,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -7229,7 +7229,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;
@@ -7278,7 +7278,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description With a token of a user who belongs to several organizations: which one is meant */
+                /** @description With a token of a user who belongs to several organizations: which one is meant. An API key has one */
                 "X-Organization-Id"?: string;
                 /** @description 1 to 255 printable characters. The same request with the same key is done once within 24 hours, and answered the same, with `Idempotent-Replayed: true` */
                 "Idempotency-Key"?: string;

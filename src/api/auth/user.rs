@@ -47,7 +47,8 @@ fn refused(refused: Refused) -> Problem {
     }
 }
 
-fn wanted(headers: &HeaderMap) -> Result<Option<OrganizationId>, Problem> {
+/// The organization that a request names.
+pub(super) fn wanted(headers: &HeaderMap) -> Result<Option<OrganizationId>, Problem> {
     let Some(value) = headers.get(ORGANIZATION) else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| text.parse().ok()).map(OrganizationId);
     id.map(Some).ok_or_else(|| {

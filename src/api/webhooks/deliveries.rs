@@ -170,7 +170,8 @@ async fn list(
 ///
 /// As if it had never been attempted: the same bytes under the same `webhook-id`, by which a receiver
 /// that had them knows them.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery_id}/resend", operation_id = "resend_webhook_delivery",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery_id}/resend",
+    operation_id = "resend_webhook_delivery",
     tag = "webhooks",
     params(DeliveryPath), responses(
     (status = 202, description = "The delivery waits to be sent", body = WebhookDelivery),

@@ -278,7 +278,8 @@ async fn list(
 /// Show a recovery
 ///
 /// How many deliveries it was counted to have, and how many were begun.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}", operation_id = "get_webhook_recovery",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}",
+    operation_id = "get_webhook_recovery",
     tag = "webhooks",
     params(RecoveryPath), responses(
     (status = 200, description = "The recovery", body = Recovery),
@@ -297,7 +298,8 @@ async fn show(
 /// List deliveries of a recovery
 ///
 /// What became of each delivery since the recovery, in the order of the events.
-#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items", operation_id = "list_webhook_recovery_items",
+#[utoipa::path(get, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/items",
+    operation_id = "list_webhook_recovery_items",
     tag = "webhooks",
     params(RecoveryPath, PageQuery), responses(
     (status = 200, description = "A page of deliveries", body = RecoveryItemsPage),
@@ -336,7 +338,8 @@ async fn items(
 /// Pause, resume or abort a recovery
 ///
 /// A paused one goes on where it was; an aborted one does not. What was begun is sent in any case.
-#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}", operation_id = "change_webhook_recovery",
+#[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}",
+    operation_id = "change_webhook_recovery",
     tag = "webhooks",
     params(ChangePath), responses(
     (status = 200, description = "As it is now", body = Recovery),

@@ -3,10 +3,14 @@
 use std::{slice, sync::Arc};
 
 use contract::ids::OrganizationId;
+use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Cache, Flights, Key};
 use crate::StoreError;
+
+/// A row, none, or why that is not known; shared by all who asked for it at once.
+pub type Row<T> = Result<Option<Arc<T>>, Arc<StoreError>>;
 
 /// Rows of one kind.
 #[derive(Debug, Clone)]
@@ -33,25 +37,25 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
     ///
     /// # Errors
     /// Those of `read`.
-    pub async fn common(
+    pub fn common(
         &self,
         key: Key,
         read: impl Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
-    ) -> Result<Option<Arc<T>>, Arc<StoreError>> {
-        self.get(key, None, read).await
+    ) -> BoxFuture<'_, Row<T>> {
+        self.get(key, None, read).boxed()
     }
 
     /// A row that an organization sees. That it sees none is not kept: another may.
     ///
     /// # Errors
     /// Those of `read`.
-    pub async fn of(
+    pub fn of(
         &self,
         organization: OrganizationId,
         key: Key,
         read: impl Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
-    ) -> Result<Option<Arc<T>>, Arc<StoreError>> {
-        self.get(key, Some(organization), read).await
+    ) -> BoxFuture<'_, Row<T>> {
+        self.get(key, Some(organization), read).boxed()
     }
 
     async fn get(
@@ -59,7 +63,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
         key: Key,
         of: Option<OrganizationId>,
         read: impl Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
-    ) -> Result<Option<Arc<T>>, Arc<StoreError>> {
+    ) -> Row<T> {
         let found = self.cache.look_up(slice::from_ref(&key)).await;
         match found.value::<Kept<T>>(0, &key) {
             Some(Some(kept)) if kept.of == of => return Ok(Some(Arc::new(kept.row))),
