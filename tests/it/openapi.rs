@@ -78,7 +78,9 @@ async fn a_fuzzer_finds_no_answer_that_the_document_does_not_allow() {
         "timeout 600 venv/bin/schemathesis --config-file schemathesis.toml run {}/openapi.json --no-color",
         world.api_url
     );
-    let output = runs(&tools, &line, &[("API_KEY", &world.demo.api_key)]).await;
+    let demo =
+        [("API_KEY", &*world.demo.api_key), ("ORGANIZATION_ID", &*world.demo.organization_id)];
+    let output = runs(&tools, &line, &demo).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains(" generated") && !said.contains(" failures"), "{said}");
     let log = world.log("serve");
