@@ -11,6 +11,7 @@ use contract::ids::OrganizationId;
 use store::{
     audit::{Actor, Changer},
     keys::{ApiKey, Scopes},
+    members::Owners,
     memberships::MemberRole,
 };
 use uuid::Uuid;
@@ -19,9 +20,8 @@ use self::presented::{Presented, presented};
 use super::{
     ApiState,
     problem::{Kind, Problem},
-    rate_limits::Tally,
+    rate_limits::{ClientAddress, Tally},
 };
-use crate::http_server::PeerAddress;
 
 /// What a route needs a key to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Scope {
 pub struct Caller {
     organization: OrganizationId,
     who: Who,
-    /// The other end of the connection: in front of a proxy, the proxy.
+    /// Where the request came from, as far as that can be told.
     address: Option<IpAddr>,
 }
 
@@ -185,6 +185,15 @@ impl Caller {
                 Scopes::of(reads.map(|scope| scope.as_str().to_owned()).collect())
             }
         }
+    }
+
+    /// Whether owners are in reach: of an owner, and of a key that may do everything, as the first one.
+    pub(super) fn owners(&self) -> Owners {
+        let is_above = match &self.who {
+            Who::Key(key) => key.scopes == Scopes::All,
+            Who::User { role, .. } => *role == MemberRole::Owner,
+        };
+        if is_above { Owners::Managed } else { Owners::OutOfReach }
     }
 
     /// The user, where it is one.
@@ -249,7 +258,7 @@ impl FromRequestParts<ApiState> for Caller {
                 user::admitted(&api.access, tally, token, &parts.headers).await?
             }
         };
-        let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+        let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
         let caller = Self { organization, who, address };
         parts.extensions.insert(caller.clone());
         Ok(caller)
@@ -301,6 +310,24 @@ mod tests {
             assert_eq!(member.scopes().include(scope.as_str()), scope.is_read(), "{scope:?}");
         }
         assert_eq!(member.actor().name(), format!("user:{}", Uuid::nil()));
+    }
+
+    #[test]
+    fn owners_are_in_reach_of_owners_and_of_keys_that_may_do_everything() {
+        let user = |role| caller(Who::User { id: Uuid::nil(), role }).owners();
+        assert_eq!(user(MemberRole::Owner), Owners::Managed);
+        assert_eq!(user(MemberRole::Admin), Owners::OutOfReach);
+        let every: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        assert_eq!(with_key(&every).owners(), Owners::OutOfReach);
+    }
+
+    /// A variant that is not in the list could be given to nobody.
+    #[test]
+    fn every_scope_can_be_given() {
+        let source = include_str!("auth.rs");
+        let (_, names) = source.split_once("pub const fn as_str(self)").unwrap();
+        let (names, _) = names.split_once("\n    }\n").unwrap();
+        assert_eq!(names.matches("=> \"").count(), Scope::ALL.len());
     }
 
     #[test]

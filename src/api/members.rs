@@ -85,16 +85,17 @@ async fn add(
     let (email, name) = (asked.email.as_str(), asked.name.as_deref());
     let new = NewMember { user_id: UserId(asked.user_id), email, name, role };
     let conflict = |detail: &'static str| Err(Problem::with_detail(Kind::Conflict, detail));
-    match members::add(&api.db, &changer, &new).await? {
+    match members::add(&api.db, &changer, &new, caller.owners()).await? {
         Added::Done(made) => Ok((StatusCode::CREATED, Json(made.into()))),
         Added::Already => conflict("The user is a member already; PATCH changes the role."),
         Added::OtherEmail => conflict("The user is known under another email address."),
+        Added::OwnersOnly => Err(owners_only()),
     }
 }
 
 /// Change a member's role
 ///
-/// The last owner stays one.
+/// The last owner stays one, and only owners make and unmake owners.
 #[utoipa::path(patch, path = "/v1/members/{id}", operation_id = "update_member", tag = "members",
     params(("id" = Uuid, Path, description = "The user")), request_body = ChangeMember, responses(
     (status = 200, description = "The member as it is now", body = Member),
@@ -109,7 +110,7 @@ async fn change(
 ) -> Result<Json<Member>, Problem> {
     let changer = caller.changer(Scope::WriteMembers)?;
     let role = role(&asked.role).map_err(|rule| Problem::body(vec![("role", rule)]))?;
-    let moved = members::set_role(&api.db, &changer, id, role).await?;
+    let moved = members::set_role(&api.db, &changer, id, role, caller.owners()).await?;
     self::moved(moved).map(|now| Json(now.into()))
 }
 
@@ -128,7 +129,7 @@ async fn remove(
     Id(id): Id<UserId>,
 ) -> Result<StatusCode, Problem> {
     let changer = caller.changer(Scope::WriteMembers)?;
-    let removed = members::remove(&api.db, &changer, id).await?;
+    let removed = members::remove(&api.db, &changer, id, caller.owners()).await?;
     api.forget_one(changer.organization, Key::User(id.0)).await;
     moved(removed).map(|_| StatusCode::NO_CONTENT)
 }
@@ -145,5 +146,10 @@ fn moved(moved: Moved) -> Result<members::Member, Problem> {
             let detail = "This is the last owner: make somebody else an owner first.";
             Err(Problem::with_detail(Kind::Conflict, detail))
         }
+        Moved::OwnersOnly => Err(owners_only()),
     }
+}
+
+fn owners_only() -> Problem {
+    Problem::with_detail(Kind::Forbidden, "Only an owner makes, changes and removes owners.")
 }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use self::local::Windows;
 use super::problem::{Kind, Problem};
 
-pub(super) use self::guard::guard;
+pub(super) use self::guard::{ClientAddress, guard};
 
 /// No request waits longer for Redis.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -21,7 +21,7 @@ use crate::{
     reads::{Page, Place, one_more},
 };
 
-pub use change::{Added, Moved, NewMember, add, remove, set_role};
+pub use change::{Added, Moved, NewMember, Owners, add, remove, set_role};
 pub use operate::{KnownUser, MOST_LISTED, Membership, create_user, list_users, show_user};
 pub use user::{User, UserChanges, UserWritten, get_user, update_user};
 

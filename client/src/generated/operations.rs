@@ -475,7 +475,7 @@ impl Client {
 
     /// Change a member's role
     ///
-    /// The last owner stays one.
+    /// The last owner stays one, and only owners make and unmake owners.
     ///
     /// `PATCH /v1/members/{id}`
     pub fn update_member(

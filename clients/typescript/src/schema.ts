@@ -648,7 +648,7 @@ export interface paths {
         head?: never;
         /**
          * Change a member's role
-         * @description The last owner stays one.
+         * @description The last owner stays one, and only owners make and unmake owners.
          */
         patch: operations["update_member"];
         trace?: never;

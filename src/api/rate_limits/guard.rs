@@ -16,6 +16,10 @@ use crate::{
     http_server::{PeerAddress, peer_network},
 };
 
+/// Where a request came from: through proxies that are trusted, what they say.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct ClientAddress(pub(in crate::api) IpAddr);
+
 /// Where proxies say whom they speak for.
 const FORWARDED: &str = "x-forwarded-for";
 
@@ -33,6 +37,7 @@ pub(in crate::api) async fn guard(
     let tally = Tally::default();
     if let Some(PeerAddress(peer)) = request.extensions().get::<PeerAddress>().copied() {
         let client = client(request.headers(), peer, limits.trusted_proxies());
+        request.extensions_mut().insert(ClientAddress(client));
         if let Err(problem) = limits.address(&tally, peer_network(client), route.as_str()).await {
             return told(&tally, problem.into_response());
         }

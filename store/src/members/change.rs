@@ -34,6 +34,8 @@ pub enum Added {
     Already,
     /// The user is known under another email address: whoever asks does not know the user.
     OtherEmail,
+    /// Only who may manage owners makes one.
+    OwnersOnly,
 }
 
 /// What came of another role, or of removing a member.
@@ -45,6 +47,23 @@ pub enum Moved {
     Unknown,
     /// It is the last owner.
     LastOwner,
+    /// It is or would be an owner, and only who may manage owners changes that.
+    OwnersOnly,
+}
+
+/// Whether whoever asks makes, changes and removes owners, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owners {
+    /// An owner, or who speaks for the organization itself.
+    Managed,
+    /// An admin.
+    OutOfReach,
+}
+
+impl Owners {
+    fn forbid(self, role: &str) -> bool {
+        self == Self::OutOfReach && role == MemberRole::Owner.as_str()
+    }
 }
 
 /// Adds a member. A user that nobody knows yet is made; one that is known stays as it is.
@@ -52,9 +71,13 @@ pub async fn add(
     db: &Database,
     changer: &Changer,
     new: &NewMember<'_>,
+    owners: Owners,
 ) -> Result<Added, StoreError> {
     const OPERATION: &str = "members.add";
     let organization = changer.organization;
+    if owners.forbid(new.role.as_str()) {
+        return Ok(Added::OwnersOnly);
+    }
     let mut tx = begin(db, changer, OPERATION).await?;
     // Nothing of a conflict is asked for: a user of others cannot be seen before it is a member.
     query!(
@@ -97,11 +120,15 @@ pub async fn set_role(
     changer: &Changer,
     user: UserId,
     role: MemberRole,
+    owners: Owners,
 ) -> Result<Moved, StoreError> {
     const OPERATION: &str = "members.update";
     let mut tx = begin(db, changer, OPERATION).await?;
     let before = find(&mut tx, changer.organization, user).await.during(OPERATION)?;
     let Some(before) = before else { return Ok(Moved::Unknown) };
+    if owners.forbid(&before.role) || owners.forbid(role.as_str()) {
+        return Ok(Moved::OwnersOnly);
+    }
     if role != MemberRole::Owner && is_last_owner(&mut tx, changer, &before).await? {
         return Ok(Moved::LastOwner);
     }
@@ -121,11 +148,19 @@ pub async fn set_role(
 }
 
 /// Removes a member. The user stays known, to other organizations and to a later return.
-pub async fn remove(db: &Database, changer: &Changer, user: UserId) -> Result<Moved, StoreError> {
+pub async fn remove(
+    db: &Database,
+    changer: &Changer,
+    user: UserId,
+    owners: Owners,
+) -> Result<Moved, StoreError> {
     const OPERATION: &str = "members.remove";
     let mut tx = begin(db, changer, OPERATION).await?;
     let before = find(&mut tx, changer.organization, user).await.during(OPERATION)?;
     let Some(before) = before else { return Ok(Moved::Unknown) };
+    if owners.forbid(&before.role) {
+        return Ok(Moved::OwnersOnly);
+    }
     if is_last_owner(&mut tx, changer, &before).await? {
         return Ok(Moved::LastOwner);
     }

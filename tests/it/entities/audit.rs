@@ -117,3 +117,15 @@ fn statement() -> &'static str {
     let (_, rest) = source.split_once("r#\"").expect("a raw statement");
     rest.split_once("\"#").expect("its end").0
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_that_is_trusted_the_address_is_the_clients() {
+    let world = World::serving(vec![("POSTCALL_TRUSTED_PROXIES", "1".to_owned())]).await;
+    let body = json!({"name": "A", "provider": "vapi"});
+    let forwarded = [("x-forwarded-for", "198.51.100.1, 203.0.113.9")];
+    let key = Some(world.demo.api_key.as_str());
+    let asked = (Method::POST, "/v1/assistants");
+    world.ask_at(&world.api_url, key, asked, &forwarded, Some(&body)).await.with(201);
+    let log = world.own(Method::GET, &format!("{PATH}?action=assistants.create"), None).await;
+    assert_eq!(log.with(200)["data"][0]["ip"], "203.0.113.9");
+}

@@ -133,3 +133,34 @@ async fn a_presented_user_shows_his_memberships_and_nothing_else() {
         assert_eq!(count(&format!("select count(*) from {table}")).await, 0, "{table}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_owners_make_and_unmake_owners() {
+    let supabase = Supabase::start().await;
+    let world = supabase.world().await;
+    let own = world.organization();
+    let (owner, admin) = (world.member(own, "owner").await, world.member(own, "admin").await);
+    let member = world.member(own, "member").await;
+    let own_key = &world.demo.api_key;
+    let body = json!({ "name": "a", "scopes": ["members:write"] });
+    let made = world.ask_as(own_key, Method::POST, KEYS, Some(&body)).await.with(201);
+    let key = made["key"].as_str().unwrap();
+    let ask = async |bearer: &str, method: Method, user: Uuid, role: &str| {
+        let body = json!({ "role": role });
+        let body = (method == Method::PATCH).then_some(&body);
+        world.ask_as(bearer, method, &format!("/v1/members/{user}"), body).await.status
+    };
+    let by_admin = supabase.token(admin);
+    for bearer in [by_admin.as_str(), key] {
+        assert_eq!(ask(bearer, Method::PATCH, member, "owner").await, 403);
+        assert_eq!(ask(bearer, Method::PATCH, owner, "member").await, 403);
+        assert_eq!(ask(bearer, Method::DELETE, owner, "").await, 403);
+        assert_eq!(ask(bearer, Method::PATCH, member, "admin").await, 200);
+    }
+    let new = json!({ "user_id": Uuid::new_v4(), "email": "a@example.com", "role": "owner" });
+    let added = world.ask_as(&by_admin, Method::POST, "/v1/members", Some(&new)).await;
+    assert_eq!(added.status, 403, "{}", added.body);
+    let by_owner = supabase.token(owner);
+    assert_eq!(ask(&by_owner, Method::PATCH, member, "owner").await, 200);
+    assert_eq!(ask(&by_owner, Method::DELETE, member, "").await, 204);
+}
