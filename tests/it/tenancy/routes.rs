@@ -341,6 +341,9 @@ async fn references_are_refused(world: &World, key: &str, routes: &[Route], thin
         }
     }
     assert!(tried >= 4, "{tried}");
+    let foreign = json!({"filter": {"ids": [things["event of a provider"]]}});
+    let found = world.api(key, Method::POST, "/v1/inbox/replay", Some(&foreign), None).await;
+    assert_eq!(found.with(200)["matched"], 0);
 }
 
 fn thing_of<'a>(name: &str, things: &'a Things) -> &'a str {
