@@ -99,6 +99,12 @@ async fn an_export_goes_on_after_its_cursor_and_counts_once() {
         let rest = world.lines(&format!("{query}&cursor={cursor}")).await;
         assert_eq!(rest, rows[place + 1..]);
     }
+    // The same where no range was named: then it is of all.
+    let all = world.lines("format=jsonl&columns=id,cursor").await;
+    assert_eq!(all.len(), CALLS);
+    let cursor = all[249]["cursor"].as_str().unwrap();
+    let rest = world.lines(&format!("format=jsonl&columns=id,cursor&cursor={cursor}")).await;
+    assert_eq!(rest, all[250..]);
     until("the request is counted once", Duration::from_secs(10), || async {
         let (_, key) = world.get(&format!("/v1/api-keys/{id}")).await;
         assert!(key["usage_count"].as_u64() <= Some(1), "{key}");

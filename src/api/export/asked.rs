@@ -69,8 +69,9 @@ pub(super) fn read(lists: &Lists, request: Request) -> Result<Asked, Problem> {
     };
     let form = Form::new(format, columns.map(String::as_str), &list.columns)?;
     let mut query = query;
-    // All of it, not what a page shows where nothing is said.
-    if list.has_range && !query.iter().any(|(name, _)| name == "from" || name == "cursor") {
+    // All of it, not what a page shows where nothing is said. Also with a cursor, which is good for the
+    // filters that it was given out for.
+    if list.has_range && !query.iter().any(|(name, _)| name == "from") {
         query.push(("from".to_owned(), BEGINNING.to_owned()));
     }
     let cursor = query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.clone());
