@@ -93,7 +93,7 @@ async fn exported(exports: &Exports, mut pages: Pages, next: Next) -> Result<Res
         Problem::with_detail(Kind::RateLimited, detail).retry_after(ROOM_AGAIN).into_response()
     })?;
     pages.parts.extensions.insert(FurtherPage);
-    let first = page(&pages, next.clone()).await?;
+    let first = page(&pages, &next).await?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(pages.form.media_type()));
@@ -125,7 +125,7 @@ enum Part {
     End,
 }
 
-async fn send(pages: Pages, next: Next, first: Page, parts: Sender<Part>, place: Place) {
+async fn send(mut pages: Pages, next: Next, first: Page, parts: Sender<Part>, place: Place) {
     let mut text = pages.form.head();
     let mut page = first;
     loop {
@@ -140,7 +140,8 @@ async fn send(pages: Pages, next: Next, first: Page, parts: Sender<Part>, place:
             drop(timeout(PATIENCE, parts.send(Part::End)).await);
             break;
         };
-        page = match further(&pages.after(cursor), &next).await {
+        pages.cursor = Some(cursor);
+        page = match further(&pages, &next).await {
             Ok(page) => page,
             Err(status) => {
                 tracing::warn!(%status, "an export was cut");
@@ -154,7 +155,7 @@ async fn send(pages: Pages, next: Next, first: Page, parts: Sender<Part>, place:
 async fn further(pages: &Pages, next: &Next) -> Result<Page, StatusCode> {
     let mut waits = RETRY_SECONDS.map(Duration::from_secs).into_iter();
     loop {
-        let refused = match page(pages, next.clone()).await {
+        let refused = match page(pages, next).await {
             Ok(page) => return Ok(page),
             Err(response) => response.status(),
         };
@@ -165,7 +166,7 @@ async fn further(pages: &Pages, next: &Next) -> Result<Page, StatusCode> {
     }
 }
 
-async fn page(pages: &Pages, next: Next) -> Result<Page, Response> {
+async fn page(pages: &Pages, next: &Next) -> Result<Page, Response> {
     let mut rows = MOST_ROWS;
     loop {
         let request = pages.request(rows).map_err(IntoResponse::into_response)?;

@@ -30,7 +30,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEPT_HEADERS: [HeaderName; 4] =
     [header::CONTENT_TYPE, header::ETAG, header::CACHE_CONTROL, header::LOCATION];
 /// Characters.
-const LONGEST_KEY: usize = 255;
+pub(super) const LONGEST_KEY: usize = 255;
 /// No route takes more.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
 /// From the first byte of a body to the last.

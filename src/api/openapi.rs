@@ -18,6 +18,7 @@ use utoipa::{
 
 use super::{
     export,
+    idempotency::LONGEST_KEY,
     problem::{Body, PROBLEM, Problem},
 };
 
@@ -109,7 +110,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             let problem = RefOr::Ref(Ref::from_response_name(PROBLEM));
             post.responses.responses.entry("409".to_owned()).or_insert(problem);
             header(post, IDEMPOTENCY_KEY, |text| {
-                text.min_length(Some(1)).max_length(Some(255)).pattern(Some("^[ -~]+$"))
+                text.min_length(Some(1)).max_length(Some(LONGEST_KEY)).pattern(Some("^[ -~]+$"))
             });
         }
     }

@@ -30,7 +30,8 @@ pub(super) struct Pages {
     pub(super) form: Form,
     list: List,
     query: Vec<(String, String)>,
-    cursor: Option<String>,
+    /// Where the next one begins.
+    pub(super) cursor: Option<String>,
 }
 
 /// What is asked for.
@@ -43,7 +44,7 @@ pub(super) fn read(lists: &Lists, request: Request) -> Result<Asked, Problem> {
         return Ok(Asked::Page(request));
     };
     let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
-    let (ours, query): (Vec<_>, Vec<_>) =
+    let (ours, mut query): (Vec<_>, Vec<_>) =
         pairs.partition(|(name, _)| name == FORMAT || name == COLUMNS);
     let one = |wanted: &str| {
         let mut values = ours.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -68,7 +69,6 @@ pub(super) fn read(lists: &Lists, request: Request) -> Result<Asked, Problem> {
         return Ok(Asked::Page(Request::from_parts(parts, body)));
     };
     let form = Form::new(format, columns.map(String::as_str), &list.columns)?;
-    let mut query = query;
     // All of it, not what a page shows where nothing is said. Also with a cursor, which is good for the
     // filters that it was given out for.
     if list.has_range && !query.iter().any(|(name, _)| name == "from") {
@@ -76,22 +76,11 @@ pub(super) fn read(lists: &Lists, request: Request) -> Result<Asked, Problem> {
     }
     let cursor = query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.clone());
     // All rows follow: how many come at a time is ours to say.
-    let query = query.into_iter().filter(|(name, _)| name != "cursor" && name != "limit").collect();
+    query.retain(|(name, _)| name != "cursor" && name != "limit");
     Ok(Asked::All(Pages { parts, form, list: list.clone(), query, cursor }))
 }
 
 impl Pages {
-    /// What follows a page.
-    pub(super) fn after(&self, cursor: String) -> Self {
-        Self {
-            parts: self.parts.clone(),
-            form: self.form.clone(),
-            list: self.list.clone(),
-            query: self.query.clone(),
-            cursor: Some(cursor),
-        }
-    }
-
     /// A request for the page, of so many rows at most.
     pub(super) fn request(&self, rows: u16) -> Result<Request, Problem> {
         let mut parts = self.parts.clone();
@@ -115,9 +104,9 @@ fn set_query(parts: &mut Parts, query: &[(String, String)]) -> Result<(), Proble
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let path = parts.uri.path();
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    let too_long = |_| Problem::query("", "the query is too long");
+    let too_long = || Problem::query("", "the query is too long");
     let mut uri = parts.uri.clone().into_parts();
-    uri.path_and_query = Some(path.parse().map_err(too_long)?);
-    parts.uri = Uri::from_parts(uri).map_err(|_| Problem::query("", "the query is too long"))?;
+    uri.path_and_query = Some(path.parse().map_err(|_| too_long())?);
+    parts.uri = Uri::from_parts(uri).map_err(|_| too_long())?;
     Ok(())
 }

@@ -28,6 +28,7 @@ use super::{
     latency::Latency,
     load::{Poster, Posts, Schedule},
     processes::Monitor,
+    report::text,
     tally::Tally,
     template::Example,
 };
@@ -85,7 +86,7 @@ pub(super) async fn run(args: &DashboardArgs) -> Result<(), Failed> {
     }
     let bench = Bench::prepare(args, dev).await?;
     let report = Box::pin(bench.measure(args)).await?;
-    output::line(report.text(args.output)?);
+    output::line(text(&report, args.output)?);
     report.check()?;
     Ok(())
 }

@@ -29,7 +29,7 @@ use self::{
     receiver::{Hook, Receiver},
     report::Report,
 };
-use super::{latency::Latency, processes::Monitor};
+use super::{latency::Latency, processes::Monitor, report::text};
 use crate::{
     cli::{Failed, Format, output, stop_signal, target::TargetArgs},
     dev::{DemoSecrets, DevState},
@@ -109,7 +109,7 @@ pub(super) async fn run(args: &DeliveriesArgs) -> Result<(), Failed> {
     };
     bench.remove().await?;
     let report = report?;
-    output::line(report.text(args.output)?);
+    output::line(text(&report, args.output)?);
     report.check()?;
     Ok(())
 }

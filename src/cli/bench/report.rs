@@ -162,6 +162,28 @@ fn yes_or_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
+/// A report of plain fields and its processes, as it is printed; JSON is one line.
+pub(super) fn text(report: &impl Serialize, format: Format) -> anyhow::Result<String> {
+    let value = rounded(serde_json::to_value(report)?);
+    if !matches!(format, Format::Table) {
+        return Ok(value.to_string());
+    }
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    let fields = value.as_object().into_iter().flatten();
+    for (name, field) in fields.filter(|(_, field)| !field.is_array()) {
+        table.add_row([name.replace('_', " "), shown(field)]);
+    }
+    let columns = ["name", "cpu_seconds", "cpu_seconds_per_1000_calls", "peak_memory_mib"];
+    let mut processes = Table::new();
+    processes.load_preset(NOTHING);
+    processes.set_header(["PROCESS", "CPU SECONDS", "PER 1,000", "PEAK MIB"]);
+    for process in value["processes"].as_array().into_iter().flatten() {
+        processes.add_row(columns.map(|name| shown(&process[name])));
+    }
+    Ok(format!("{table}\n\n{processes}"))
+}
+
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

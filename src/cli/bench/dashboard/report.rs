@@ -2,17 +2,10 @@
 
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
-use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::{DashboardArgs, Loads};
-use crate::cli::{
-    Format,
-    bench::{
-        processes::ProcessFigures,
-        report::{rounded, shown},
-    },
-};
+use crate::cli::bench::processes::ProcessFigures;
 
 /// What `postcall bench dashboard` found. Every latency begins when its load was due.
 #[derive(Debug, Serialize)]
@@ -85,28 +78,6 @@ impl Report {
             processed_count,
             processes,
         }
-    }
-
-    /// As it is printed; JSON is one line.
-    pub(super) fn text(&self, format: Format) -> anyhow::Result<String> {
-        let value = rounded(serde_json::to_value(self)?);
-        if !matches!(format, Format::Table) {
-            return Ok(value.to_string());
-        }
-        let mut table = Table::new();
-        table.load_preset(NOTHING);
-        let fields = value.as_object().into_iter().flatten();
-        for (name, field) in fields.filter(|(_, field)| !field.is_array()) {
-            table.add_row([name.replace('_', " "), shown(field)]);
-        }
-        let columns = ["name", "cpu_seconds", "cpu_seconds_per_1000_calls", "peak_memory_mib"];
-        let mut processes = Table::new();
-        processes.load_preset(NOTHING);
-        processes.set_header(["PROCESS", "CPU SECONDS", "PER 1,000", "PEAK MIB"]);
-        for process in value["processes"].as_array().into_iter().flatten() {
-            processes.add_row(columns.map(|name| shown(&process[name])));
-        }
-        Ok(format!("{table}\n\n{processes}"))
     }
 
     /// A run in which a load failed, or calls were left, is void.

@@ -3,17 +3,12 @@
 use std::time::Instant;
 
 use anyhow::ensure;
-use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::{Beside, DeliveriesArgs, receiver::Receiver};
-use crate::cli::{
-    Format,
-    bench::{
-        latency::Latency,
-        processes::{ProcessFigures, cpu_seconds_per_1000_calls},
-        report::{rounded, shown},
-    },
+use crate::cli::bench::{
+    latency::Latency,
+    processes::{ProcessFigures, cpu_seconds_per_1000_calls},
 };
 
 /// What `postcall bench deliveries` found. Every latency begins when its event was due to be written.
@@ -102,28 +97,6 @@ impl Report {
                 .map(|seconds| seconds * 10.0),
             processes,
         }
-    }
-
-    /// As it is printed; JSON is one line.
-    pub(super) fn text(&self, format: Format) -> anyhow::Result<String> {
-        let value = rounded(serde_json::to_value(self)?);
-        if !matches!(format, Format::Table) {
-            return Ok(value.to_string());
-        }
-        let mut table = Table::new();
-        table.load_preset(NOTHING);
-        let fields = value.as_object().into_iter().flatten();
-        for (name, field) in fields.filter(|(_, field)| !field.is_array()) {
-            table.add_row([name.replace('_', " "), shown(field)]);
-        }
-        let columns = ["name", "cpu_seconds", "cpu_seconds_per_1000_calls", "peak_memory_mib"];
-        let mut processes = Table::new();
-        processes.load_preset(NOTHING);
-        processes.set_header(["PROCESS", "CPU SECONDS", "PER 1,000", "PEAK MIB"]);
-        for process in value["processes"].as_array().into_iter().flatten() {
-            processes.add_row(columns.map(|name| shown(&process[name])));
-        }
-        Ok(format!("{table}\n\n{processes}"))
     }
 
     /// A run that lost, repeated or mis-signed anything is void.
