@@ -12,7 +12,7 @@ use contract::{
 use secrecy::SecretString;
 use store::{
     Database, StoreError,
-    deliveries::{self, Capacity, Claimed, Due, Next},
+    deliveries::{self, Capacity, Claimed, Due, Looks, Next},
     recoveries,
     signals::{self, Listener},
 };
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 512;
 const MOST_CLAIMED: u32 = 128;
 /// Without a wake-up the queue is looked at this often.
 const POLL: Duration = Duration::from_millis(500);
-/// Where only a rate holds things back.
+/// Where more is due within moments.
 const PACE: Duration = Duration::from_millis(20);
 /// Between two claims, so that a busy queue is taken by handfuls.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -92,9 +92,11 @@ impl Deliverer {
     }
 
     async fn deliver(&self, attempts: &mut JoinSet<()>) {
+        let mut looks = Looks::default();
         loop {
             while attempts.try_join_next().is_some() {}
-            let wait = match timeout(LOOK_TIMEOUT, self.look(attempts.len())).await {
+            let look = self.look(attempts.len(), &mut looks);
+            let wait = match timeout(LOOK_TIMEOUT, look).await {
                 Ok(Ok(due)) => {
                     let wait = Wait::after(&due);
                     for delivery in due.claimed {
@@ -113,6 +115,7 @@ impl Deliverer {
             };
             match wait {
                 Wait::For(pause) => sleep(pause).await,
+                Wait::ForMore => drop(timeout(PACE, self.woken.notified()).await),
                 Wait::ForNews => self.woken.notified().await,
                 Wait::ForRoom => tokio::select! {
                     () = self.woken.notified() => {}
@@ -122,13 +125,13 @@ impl Deliverer {
         }
     }
 
-    async fn look(&self, under_way: usize) -> Result<Due, StoreError> {
+    async fn look(&self, under_way: usize, looks: &mut Looks) -> Result<Due, StoreError> {
         let room = u32::try_from(AT_ONCE.saturating_sub(under_way)).unwrap_or(0).min(MOST_CLAIMED);
         if room == 0 {
             return Ok(Due { is_full: true, ..Due::default() });
         }
         let capacity = Capacity { room, under_way: self.webhooks.gate.under_way() };
-        deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity).await
+        deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity, looks).await
     }
 
     fn spawn(&self, attempts: &mut JoinSet<()>, delivery: Claimed) {
@@ -215,9 +218,11 @@ impl Deliverer {
 /// What comes before the next look.
 enum Wait {
     For(Duration),
+    /// A wake-up, or what is due within moments.
+    ForMore,
     /// A wake-up.
     ForNews,
-    /// That, or the end of an attempt.
+    /// A wake-up, or the end of an attempt.
     ForRoom,
 }
 
@@ -225,7 +230,7 @@ impl Wait {
     fn after(due: &Due) -> Self {
         match due {
             Due { claimed, .. } if !claimed.is_empty() => Self::For(PAUSE),
-            Due { is_paced: true, .. } => Self::For(PACE),
+            Due { is_paced: true, .. } => Self::ForMore,
             Due { is_full: true, .. } => Self::ForRoom,
             _ => Self::ForNews,
         }

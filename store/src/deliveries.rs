@@ -35,7 +35,7 @@ use crate::{
 
 pub use busy::Busy;
 pub use claim::{OfCall, claim_of_call};
-pub use due::{Capacity, Due, claim_due};
+pub use due::{Capacity, Due, Looks, claim_due};
 pub use record::Recorder;
 pub use settle::{Attempted, Next};
 pub use tell::{OwnersNotice, owners_notice};
@@ -94,7 +94,7 @@ pub(crate) const fn place(organization: OrganizationId, column: &'static str) ->
 /// or was lost with Temporal's data. How many.
 pub async fn release_overdue(db: &Database, limit: i64) -> Result<u64, StoreError> {
     const OPERATION: &str = "deliveries.release_overdue";
-    let mut tx = db.dispatch().await?;
+    let mut tx = db.queue().await?;
     let released = query!(
         "update webhook_deliveries set owner = 'queue', next_attempt_at = now()
          where id in (
@@ -121,7 +121,7 @@ pub struct Backlog {
 /// Looks at what waits.
 pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
     const OPERATION: &str = "deliveries.backlog";
-    let mut tx = db.dispatch().await?;
+    let mut tx = db.queue().await?;
     let row =
         query!("select min(created_at) as oldest from webhook_deliveries where state = 'pending'")
             .fetch_one(&mut *tx)

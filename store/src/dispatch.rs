@@ -112,7 +112,7 @@ impl Claimed {
 pub async fn claim(db: &Database, limit: i64, lease: Duration) -> Result<Claimed, StoreError> {
     const OPERATION: &str = "dispatch.claim";
     let lease = interval(lease);
-    let mut tx = db.dispatch().await?;
+    let mut tx = db.queue().await?;
     let mut rows = query!(
         r#"update inbox i set dispatches = i.dispatches + 1,
              dispatch_after = now() + $2::interval * power(2, least(i.dispatches, 4))

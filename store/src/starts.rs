@@ -137,7 +137,7 @@ pub async fn claim(
     lease: Duration,
 ) -> Result<Vec<DueStart>, StoreError> {
     const OPERATION: &str = "starts.claim";
-    let mut tx = db.dispatch().await?;
+    let mut tx = db.queue().await?;
     let mut rows = query!(
         "update workflow_starts s set attempts = s.attempts + 1, due_at = now() + $2::interval
          from (

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-use tokio_postgres::SimpleQueryMessage::Row;
 use uuid::Uuid;
 
-use crate::harness::World;
+use crate::harness::{World, plans::statement};
 
 /// Calls of two months, of ten organizations, the demo among them; a transcript and an event of each tenth.
 /// Of the demo's last call there is one of everything else.
@@ -78,42 +76,6 @@ const GENERATE: &str = "
 
 /// Small, or read whole by whoever reads of it: nothing to look for.
 const SMALL: [&str; 3] = ["webhooks", "organizations", "billing_periods"];
-
-impl World {
-    /// The plan of a statement with these arguments, as the API's role, run once.
-    async fn plan_of(&self, statement: &str, arguments: &str) -> String {
-        let begin = format!(
-            "begin; set local role postcall_api; set local plan_cache_mode = force_custom_plan;
-             set local app.organization_id = '{}'; prepare asked as {statement}",
-            self.organization()
-        );
-        self.db.batch_execute(&begin).await.unwrap();
-        let explain =
-            format!("explain (analyze, costs off, timing off) execute asked ({arguments})");
-        let rows = self.db.simple_query(&explain).await.unwrap();
-        self.db.batch_execute("rollback; deallocate asked").await.unwrap();
-        let lines = rows.iter().filter_map(|row| match row {
-            Row(row) => row.get(0),
-            _ => None,
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// The one statement with these words, as it is checked at compile time.
-fn statement(words: &[&str]) -> String {
-    let folder = format!("{}/.sqlx", env!("CARGO_MANIFEST_DIR"));
-    let files = std::fs::read_dir(folder).unwrap().flatten();
-    let found: Vec<String> = files
-        .filter_map(|file| {
-            let data: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
-            Some(data["query"].as_str()?.to_owned())
-        })
-        .filter(|query| words.iter().all(|words| query.contains(words)))
-        .collect();
-    assert_eq!(found.len(), 1, "statements with {words:?}: {found:?}");
-    found.into_iter().next().unwrap()
-}
 
 /// No table is read from its first row to its last, and no month that was not asked for.
 fn goes_by_indexes(what: &str, plan: &str, months: usize) {

@@ -1,7 +1,11 @@
 //! The queue: what is due, a fair share for every endpoint.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::ids::{EndpointId, OrganizationId};
 use sqlx::{postgres::types::PgInterval, query, query_as};
 use uuid::Uuid;
@@ -21,7 +25,11 @@ const AT_ONCE_FAILING: u32 = 4;
 /// Attempts at the endpoints of one organization at once: many that hang hold a part of our places.
 const AT_ONCE_ORGANIZATION: u32 = 128;
 /// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
-const SHARE: u32 = 16;
+const SHARE: u32 = 32;
+/// An endpoint that got so many has a backlog, and is left out of the looks of the next moment: they stay
+/// short for others, and its own claims are few and large.
+const BACKLOG: usize = 8;
+const REST: Duration = Duration::from_millis(20);
 /// Endpoints served by one claim, the longest waiting first: the next claim has the others.
 const SERVED: usize = 256;
 /// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
@@ -31,6 +39,15 @@ const LATE: f64 = 0.05;
 const PROBE_AGAIN: f64 = 1.0;
 /// Events that wait for an earlier one put off by one look; others are met by the next.
 const PUT_OFF: i64 = 200;
+/// A walk through the whole queue that takes longer is not made by each look, but this often, and never for
+/// more than a small part of the time.
+const SLOW: Duration = Duration::from_millis(3);
+const WHOLE: Duration = Duration::from_secs(1);
+const WHOLE_SHARE: u32 = 20;
+/// The others walk each endpoint's from so long before its front: an event is written before it is committed.
+const LATE_COMMIT: TimeDelta = TimeDelta::milliseconds(250);
+/// Endpoints whose front is known; the others are walked as a whole.
+const KNOWN: usize = 1000;
 
 /// What the process can take.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +74,81 @@ impl Capacity {
     }
 }
 
+/// What a process remembers of its last looks.
+///
+/// Where a queue began is what is useful of it: all that was taken lies before, and as long as any snapshot
+/// in the database is older, a look that begins there reads all of it again.
+#[derive(Debug, Default)]
+pub struct Looks {
+    fronts: BTreeMap<Uuid, DateTime<Utc>>,
+    /// When the whole queue is walked again: what is committed late lies before a front, too.
+    whole_at: Option<Instant>,
+    /// Endpoints with a backlog, and until when they are left out.
+    resting: HashMap<Uuid, Instant>,
+}
+
+impl Looks {
+    /// Begins one. Whether it walks the whole queue.
+    fn begin(&mut self) -> bool {
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let is_whole = self.whole_at.is_none_or(|at| at <= now);
+        if is_whole {
+            self.fronts.clear();
+        }
+        is_whole
+    }
+
+    /// The whole queue was walked, in this time.
+    fn walked(&mut self, took: Duration) {
+        let again = || Instant::now() + WHOLE.max(took * WHOLE_SHARE);
+        self.whole_at = (took > SLOW).then(again);
+    }
+
+    /// From where to look at the endpoints that are known, by id.
+    fn floors(&self) -> (Vec<Uuid>, Vec<DateTime<Utc>>) {
+        self.fronts.iter().map(|(id, front)| (*id, *front - LATE_COMMIT)).unzip()
+    }
+
+    /// What lies between endpoints that are known: after the one, before the other.
+    fn gaps(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+        let known = || self.fronts.keys().copied();
+        let after = std::iter::once(Uuid::nil()).chain(known());
+        (after.collect(), known().chain([Uuid::max()]).collect())
+    }
+
+    /// What a look at `now` has found.
+    fn learn(&mut self, found: impl Iterator<Item = (Uuid, DateTime<Utc>)>, now: DateTime<Utc>) {
+        self.fronts.values_mut().for_each(|front| *front = now);
+        for (id, since) in found {
+            if self.fronts.len() < KNOWN || self.fronts.contains_key(&id) {
+                self.fronts.insert(id, since);
+            }
+        }
+    }
+
+    fn resting(&self) -> Vec<Uuid> {
+        self.resting.keys().copied().collect()
+    }
+
+    /// Whoever got much has a backlog.
+    fn rest(&mut self, claimed: &[Claimed]) {
+        let mut counts: HashMap<Uuid, usize> = HashMap::new();
+        for delivery in claimed {
+            *counts.entry(delivery.endpoint_id.0).or_default() += 1;
+        }
+        let until = Instant::now() + REST;
+        let much = counts.into_iter().filter(|(_, count)| *count >= BACKLOG);
+        self.resting.extend(much.map(|(id, _)| (id, until)));
+    }
+}
+
 /// What was due.
 #[derive(Debug, Default)]
 pub struct Due {
     /// The caller's to attempt.
     pub claimed: Vec<Claimed>,
-    /// Whether more is held back by a rate only, and due within moments.
+    /// Whether more is held back only by a rate or by what its endpoint just got, and due within moments.
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
@@ -80,6 +166,8 @@ struct Share {
     is_ordered: bool,
     is_probed: bool,
     rate: Option<i32>,
+    /// Since when the first of its deliveries is due.
+    since: DateTime<Utc>,
 }
 
 /// Claims what is due, oldest first within an endpoint.
@@ -87,11 +175,12 @@ pub async fn claim_due(
     db: &Database,
     sealer: &Sealer,
     capacity: &Capacity,
+    looks: &mut Looks,
 ) -> Result<Due, StoreError> {
     const OPERATION: &str = "deliveries.claim_due";
     let mut tx = db.claims().await?;
     let mut due = Due::default();
-    let shares = shares(&mut tx, capacity, &mut due).await?;
+    let shares = shares(&mut tx, capacity, looks, &mut due).await?;
     if shares.is_empty() {
         commit(tx, OPERATION).await?;
         return Ok(due);
@@ -101,6 +190,7 @@ pub async fn claim_due(
     due.is_full |= put_off(&mut tx, &shares, &picked).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
     due.claimed = take(&mut tx, sealer, &ids).await?;
+    looks.rest(&due.claimed);
     probe(&mut tx, &shares, &picked).await?;
     pace(&mut tx, &shares, &due.claimed).await?;
     commit(tx, OPERATION).await?;
@@ -108,36 +198,67 @@ pub async fn claim_due(
 }
 
 /// Who may get how much now. Walks from endpoint to endpoint, whatever the length of their queues.
-async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<Share>, StoreError> {
-    let rows = query!(
-        r#"with recursive waiting (webhook_id) as (
-             (select webhook_id from webhook_deliveries
-              where state = 'pending' and owner = 'queue' order by webhook_id limit 1)
+async fn shares(
+    tx: &mut Tx,
+    capacity: &Capacity,
+    looks: &mut Looks,
+    due: &mut Due,
+) -> Result<Vec<Share>, StoreError> {
+    let (is_whole, began) = (looks.begin(), Instant::now());
+    let ((known, floors), (after, before)) = (looks.floors(), looks.gaps());
+    let resting = looks.resting();
+    due.is_paced = !resting.is_empty();
+    let mut rows = query!(
+        r#"with recursive unknown (webhook_id, since, before) as (
+             select first.*, gap.before from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
+             cross join lateral (
+                 select d.webhook_id, d.next_attempt_at from webhook_deliveries d
+                 where d.state = 'pending' and d.owner = 'queue'
+                   and d.webhook_id > gap.after and d.webhook_id < gap.before
+                 order by d.webhook_id, d.next_attempt_at limit 1
+             ) first
              union all
-             select (select d.webhook_id from webhook_deliveries d
-                     where d.state = 'pending' and d.owner = 'queue'
-                       and d.webhook_id > waiting.webhook_id order by d.webhook_id limit 1)
-             from waiting where waiting.webhook_id is not null
+             select next.*, unknown.before from unknown
+             cross join lateral (
+                 select d.webhook_id, d.next_attempt_at from webhook_deliveries d
+                 where d.state = 'pending' and d.owner = 'queue'
+                   and d.webhook_id > unknown.webhook_id and d.webhook_id < unknown.before
+                 order by d.webhook_id, d.next_attempt_at limit 1
+             ) next
+         ), due as (
+             select webhook_id, since from unknown where since <= now()
+             union all
+             select known.id, first.since from unnest($3::uuid[], $4::timestamptz[]) as known (id, floor)
+             cross join lateral (
+                 select d.next_attempt_at as since from webhook_deliveries d
+                 where d.webhook_id = known.id and d.state = 'pending' and d.owner = 'queue'
+                   and d.next_attempt_at >= known.floor and d.next_attempt_at <= now()
+                 order by d.next_attempt_at limit 1
+             ) first
          )
          select w.id, w.organization_id, w.circuit <> 'closed' as "is_probed!", w.rate_limit,
              w.retry_count, w.ordering = 'call' as "is_ordered!",
              w.enabled and w.deleted_at is null as "is_live!",
-             coalesce(w.paced_until > now(), false) as "is_paced!", due.since
-         from waiting
-         join webhooks w on w.id = waiting.webhook_id
-         -- By its limit it is asked endpoint by endpoint, and never by reading the whole queue.
-         cross join lateral (
-             select d.next_attempt_at as since from webhook_deliveries d
-             where d.webhook_id = waiting.webhook_id and d.state = 'pending'
-               and d.owner = 'queue' and d.next_attempt_at <= now()
-             order by d.next_attempt_at limit 1
-         ) due
-         where w.circuit = 'closed' or w.circuit_probe_at <= now()
-         order by due.since"#,
+             coalesce(w.paced_until > now(), false) as "is_paced!", due.since as "since!",
+             now() as "now!"
+         from due join webhooks w on w.id = due.webhook_id
+         where (w.circuit = 'closed' or w.circuit_probe_at <= now()) and w.id <> all($5)"#,
+        &after,
+        &before,
+        &known,
+        &floors,
+        &resting,
     )
     .fetch_all(&mut **tx)
     .await
     .during("deliveries.shares")?;
+    rows.sort_by_key(|row| row.since);
+    if is_whole {
+        looks.walked(began.elapsed());
+    }
+    if let Some(now) = rows.first().map(|row| row.now) {
+        looks.learn(rows.iter().map(|row| (row.id, row.since)), now);
+    }
     let (mut shares, mut over) = (Vec::new(), Vec::new());
     for row in rows {
         let under_way = capacity.at(row.organization_id, row.id);
@@ -157,6 +278,7 @@ async fn shares(tx: &mut Tx, capacity: &Capacity, due: &mut Due) -> Result<Vec<S
                 is_ordered: row.is_ordered,
                 is_probed: row.is_probed,
                 rate: row.rate_limit,
+                since: row.since,
             }),
         }
     }
@@ -267,6 +389,7 @@ async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, S
     let ordered: Vec<bool> = shares.iter().map(|share| share.is_ordered).collect();
     let under_way: Vec<i64> = shares.iter().map(|share| i64::from(share.under_way)).collect();
     let left: Vec<i64> = shares.iter().map(|share| i64::from(share.left)).collect();
+    let since: Vec<DateTime<Utc>> = shares.iter().map(|share| share.since).collect();
     query_as!(
         Picked,
         r#"select id as "delivery!", webhook_id as "endpoint!" from (
@@ -277,13 +400,14 @@ async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, S
                      share.under_way + row_number() over (
                          partition by d.webhook_id order by d.next_attempt_at, d.id) as turn
                  from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bool[], $5::bigint[],
-                         $6::bigint[])
+                         $6::bigint[], $7::timestamptz[])
                      as share (webhook_id, organization_id, room, is_ordered, under_way,
-                         of_organization_left)
+                         of_organization_left, since)
                  cross join lateral (
                      select q.id, q.webhook_id, q.next_attempt_at from webhook_deliveries q
                      where q.webhook_id = share.webhook_id and q.state = 'pending'
-                       and q.owner = 'queue' and q.next_attempt_at <= now()
+                       and q.owner = 'queue' and q.next_attempt_at >= share.since
+                       and q.next_attempt_at <= now()
                        and not (share.is_ordered and q.call_id is not null and exists (
                            select from webhook_deliveries e
                            where e.call_id = q.call_id and e.webhook_id = q.webhook_id
@@ -294,13 +418,14 @@ async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, S
              ) by_endpoint
          ) by_organization
          where of_organization <= of_organization_left
-         order by turn, next_attempt_at limit $7"#,
+         order by turn, next_attempt_at limit $8"#,
         &of(|share| share.endpoint),
         &of(|share| share.organization),
         &rooms,
         &ordered,
         &under_way,
         &left,
+        &since,
         i64::from(room),
     )
     .fetch_all(&mut **tx)

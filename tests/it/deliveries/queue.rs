@@ -1,11 +1,19 @@
 //! The queue: fair to every endpoint, by its rate and its order, and closed to one that only fails.
 
+use std::time::Duration;
+
 use postcall::dev::fakes::Provider;
 use serde_json::json;
+use tokio::time::sleep;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::{made::PATIENCE, script};
-use crate::harness::{World, wait::until};
+use crate::harness::{
+    World,
+    plans::{pages_read, statement},
+    wait::until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_hangs_holds_up_no_other() {
@@ -46,7 +54,8 @@ async fn failures_in_a_row_open_the_circuit_and_a_probe_that_arrives_closes_it()
         world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0)
     };
     until("the circuit opens", PATIENCE, async || (circuit().await == "open").then_some(())).await;
-    // Attempts that were under way when it opened.
+    // Attempts that were under way when it opened, and those of a look that had begun before.
+    sleep(Duration::from_secs(1)).await;
     until("nothing is under way", PATIENCE, || async {
         let sql = "select count(*) from webhook_deliveries
             where webhook_id = $1 and attempting_since is not null";
@@ -202,4 +211,107 @@ async fn a_rate_is_kept_and_what_it_holds_back_is_told() {
         where webhook_id = $1 and kind = 'skip' and error = 'rate-limited'";
     let held: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
     assert!(held > 0, "nobody was told of what waited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_late_is_found_behind_the_front_of_its_endpoint() {
+    let world = World::start().await;
+    let endpoint = world.open_endpoint("late", "").await;
+    let late = world.another_connection().await;
+    let insert = format!(
+        "begin;
+         insert into webhook_deliveries (id, organization_id, event_id, webhook_id, body, event,
+             next_attempt_at)
+         select gen_random_uuid(), organization_id, gen_random_uuid(), id,
+             '{{\"type\": \"test.event\"}}', 'test.event', now()
+         from webhooks where id = '{endpoint}'"
+    );
+    late.batch_execute(&insert).await.unwrap();
+    for _ in 0..20 {
+        world.enqueue(endpoint, None, 1).await;
+        sleep(Duration::from_millis(100)).await;
+    }
+    world.done_with(endpoint).await;
+    assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), 20)]);
+    late.batch_execute("commit").await.unwrap();
+    world.done_with(endpoint).await;
+    assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), 21)]);
+}
+
+/// Takes so many from an endpoint's queue while a snapshot is old that must go on to see them, and lets
+/// Postgres count when the queue is empty.
+async fn taken_before_an_old_snapshot(world: &World, endpoint: Uuid, count: usize) -> Client {
+    let old = world.another_connection().await;
+    old.batch_execute("begin isolation level repeatable read; select from webhooks").await.unwrap();
+    let sql = format!(
+        "begin;
+         insert into webhook_deliveries (id, organization_id, event_id, webhook_id, body, event,
+             next_attempt_at)
+         select gen_random_uuid(), organization_id, gen_random_uuid(), id, '', 'test.event', now()
+         from webhooks, generate_series(1, {count}) where id = '{endpoint}';
+         update webhook_deliveries set state = 'delivered' where webhook_id = '{endpoint}';
+         commit; analyze webhook_deliveries"
+    );
+    world.db.batch_execute(&sql).await.unwrap();
+    old
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_begins_at_the_front_of_an_endpoint() {
+    let world = World::quiet().await;
+    let endpoint = world.open_endpoint("busy", "").await;
+    let old = taken_before_an_old_snapshot(&world, endpoint, 5000).await;
+    sleep(Duration::from_millis(500)).await;
+    world.enqueue(endpoint, None, 1).await;
+
+    let look = statement(&["with recursive unknown (webhook_id, since, before)"]);
+    let (first, last) = (Uuid::nil(), Uuid::max());
+    let all = format!(
+        "array['{first}'::uuid], array['{last}'::uuid], array[]::uuid[], array[]::timestamptz[],
+         array[]::uuid[]"
+    );
+    let whole = world.plan_of_worker(&look, &all).await;
+    assert!(pages_read(&whole) > 5000, "nothing is left of what was taken:\n{whole}");
+    let known = format!(
+        "array['{first}'::uuid, '{endpoint}'], array['{endpoint}'::uuid, '{last}'],
+         array['{endpoint}'::uuid], array[now() - interval '250 ms'], array[]::uuid[]"
+    );
+    let look = world.plan_of_worker(&look, &known).await;
+    assert!(pages_read(&look) < 100 && look.contains("rows=1 "), "{look}");
+
+    let pick = statement(&["of_organization_left", "for update skip locked"]);
+    let own = world.organization();
+    let shares = format!(
+        "array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
+         array[0::bigint], array[128::bigint], array[now() - interval '250 ms'], 128"
+    );
+    let pick = world.plan_of_worker(&pick, &shares).await;
+    assert!(pages_read(&pick) < 100 && pick.contains("rows=1 "), "{pick}");
+    old.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_do_not_read_again_and_again_what_was_taken() {
+    const TAKEN: usize = 30_000;
+    const EVENTS: usize = 100;
+    let world = World::start().await;
+    let endpoint = world.open_endpoint("busy", "").await;
+    let old = taken_before_an_old_snapshot(&world, endpoint, TAKEN).await;
+    // What a backend has counted is told a second later.
+    let pages = async || -> i64 {
+        sleep(Duration::from_secs(3)).await;
+        let sql = "select (heap_blks_read + heap_blks_hit)::bigint from pg_statio_user_tables
+            where relname = 'webhook_deliveries'";
+        world.db.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let before = pages().await;
+    for _ in 0..EVENTS {
+        world.enqueue(endpoint, None, 1).await;
+        sleep(Duration::from_millis(20)).await;
+    }
+    world.done_with(endpoint).await;
+    let read = pages().await - before;
+    // The whole of it is read about once a second.
+    assert!(read < 20 * 30_000, "{read} pages for {EVENTS} events");
+    old.batch_execute("rollback").await.unwrap();
 }

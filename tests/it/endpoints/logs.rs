@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::World;
+use crate::harness::{World, plans::statement};
 
 /// Rows in the log.
 const ROWS: i32 = 100_000;
@@ -45,29 +45,11 @@ impl World {
 
     /// How Postgres answers one of the statements of the log, as the API's role.
     async fn plan_of_log(&self, endpoint: Uuid, marker: &str, filters: [&str; 7]) -> String {
-        let own = self.organization();
-        let nobody = Uuid::nil();
-        let filters = filters.join(", ");
+        let (own, nobody, filters) = (self.organization(), Uuid::nil(), filters.join(", "));
         let arguments = format!(
             "'{endpoint}', '{own}', '-infinity', now() + interval '1 day', '{nobody}', 51, {filters}"
         );
-        let statement = statement(marker);
-        let types = "uuid, uuid, timestamptz, timestamptz, uuid, bigint, text, integer, text, text, \
-                     text, uuid, uuid";
-        let begin = format!(
-            "begin; set local role postcall_api; set local plan_cache_mode = force_custom_plan;
-             set local app.organization_id = '{own}'; prepare asked ({types}) as {statement}"
-        );
-        self.db.batch_execute(&begin).await.expect("a statement");
-        let explain =
-            format!("explain (analyze, costs off, timing off) execute asked ({arguments})");
-        let lines = self.db.simple_query(&explain).await.expect("a plan");
-        self.db.batch_execute("rollback; deallocate asked").await.expect("rolled back");
-        let lines = lines.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        lines.collect::<Vec<_>>().join("\n")
+        self.plan_of(&statement(&["l.response_headers", marker]), &arguments).await
     }
 
     /// Ids of all rows that a filter finds, page by page.
@@ -83,20 +65,6 @@ impl World {
             }
         }
     }
-}
-
-/// The one statement of the log with these words, as it is checked at compile time.
-fn statement(marker: &str) -> String {
-    let folder = format!("{}/.sqlx", env!("CARGO_MANIFEST_DIR"));
-    let statements = std::fs::read_dir(folder).unwrap().flatten().filter_map(|file| {
-        let data: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
-        let statement = data["query"].as_str()?.to_owned();
-        (statement.contains("l.response_headers") && statement.contains(marker))
-            .then_some(statement)
-    });
-    let found: Vec<String> = statements.collect();
-    assert_eq!(found.len(), 1, "statements of the log with {marker:?}");
-    found.into_iter().next().unwrap()
 }
 
 const ANY: &str = "null";

@@ -8,6 +8,7 @@ pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod nemesis;
 pub(crate) mod permuted;
+pub(crate) mod plans;
 pub(crate) mod rows;
 pub(crate) mod serves;
 mod shared;

@@ -1,0 +1,65 @@
+//! How Postgres answers a statement, as it is checked at compile time.
+
+use serde_json::Value;
+use tokio_postgres::{Client, SimpleQueryMessage::Row};
+
+use super::World;
+
+/// The one statement with these words.
+pub(crate) fn statement(words: &[&str]) -> String {
+    let folder = format!("{}/.sqlx", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder).unwrap().flatten();
+    let found: Vec<String> = files
+        .filter_map(|file| {
+            let data: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+            Some(data["query"].as_str()?.to_owned())
+        })
+        .filter(|query| words.iter().all(|words| query.contains(words)))
+        .collect();
+    assert_eq!(found.len(), 1, "statements with {words:?}: {found:?}");
+    found.into_iter().next().unwrap()
+}
+
+impl World {
+    /// The plan of a statement with these arguments, as the API's role, run once.
+    pub(crate) async fn plan_of(&self, statement: &str, arguments: &str) -> String {
+        let own = self.organization();
+        let session = format!(
+            "set local role postcall_api; set local plan_cache_mode = force_custom_plan;
+             set local app.organization_id = '{own}'"
+        );
+        plan(&self.db, &session, statement, arguments).await
+    }
+
+    /// The same as the worker's role, of what takes from a queue.
+    pub(crate) async fn plan_of_worker(&self, statement: &str, arguments: &str) -> String {
+        let session = "set local role postcall_worker; set local app.scope = 'dispatch';
+            set local plan_cache_mode = force_generic_plan; set local enable_sort = off;
+            set local enable_bitmapscan = off; set local enable_seqscan = off; set local jit = off";
+        plan(&self.db, session, statement, arguments).await
+    }
+}
+
+async fn plan(db: &Client, session: &str, statement: &str, arguments: &str) -> String {
+    let begin = format!("begin; {session}; prepare asked as {statement}");
+    db.batch_execute(&begin).await.expect("a statement");
+    let explain =
+        format!("explain (analyze, buffers, costs off, timing off) execute asked ({arguments})");
+    let rows = db.simple_query(&explain).await.expect("a plan");
+    db.batch_execute("rollback; deallocate asked").await.expect("rolled back");
+    let lines = rows.iter().filter_map(|row| match row {
+        Row(row) => row.get(0),
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Pages that a plan has read.
+pub(crate) fn pages_read(plan: &str) -> u64 {
+    let line = plan.lines().find(|line| line.contains("Buffers:")).unwrap_or_default();
+    let numbers = line.split(' ').filter_map(|word| {
+        let (name, number) = word.split_once('=')?;
+        ["hit", "read"].contains(&name).then(|| number.parse::<u64>().ok())?
+    });
+    numbers.sum()
+}
