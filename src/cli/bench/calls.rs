@@ -31,8 +31,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Adding up Postgres' memory takes some milliseconds of processor time.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 
-const POSTS: Posts = Posts { example: Example::Report, in_flight: MOST_IN_FLIGHT };
-
 /// Posts calls at a fixed rate, whatever the answers do, and tells how the installation did.
 ///
 /// Every call is a Vapi end-of-call report with an id of its own. It takes all effects that a call
@@ -54,6 +52,9 @@ pub(in crate::cli) struct CallsArgs {
     /// How many calls, 1 to 1000000.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
+    /// Posts calls without recording and transcript: there is nothing to copy and to extract.
+    #[arg(long)]
+    plain: bool,
     /// Calls that are done before and are in no figure, 0 to 10000.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     warm_up: u32,
@@ -86,7 +87,8 @@ pub(super) async fn measure(
 ) -> anyhow::Result<Report> {
     let tally = Arc::new(Tally::new()?);
     let stream = EventStream::open(installation.clone()).await?;
-    let poster = Poster::new(installation.clone(), tally.clone(), POSTS)?;
+    let posts = Posts { example: Example::report(args.plain), in_flight: MOST_IN_FLIGHT };
+    let poster = Poster::new(installation.clone(), tally.clone(), posts)?;
     let bench = Bench { args, installation, tally: tally.clone(), poster };
     // Ends with the bench: it never ends by itself.
     tokio::select! {

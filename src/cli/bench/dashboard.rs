@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use contract::{call::Provider, ids::OrganizationId};
 use providers::webhook_out::new_secret;
@@ -71,6 +71,9 @@ pub(in crate::cli) struct DashboardArgs {
     /// Calls a second that are posted, 0 to 200.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=200))]
     call_rate: u32,
+    /// Posts calls without recording and transcript: there is nothing to copy and to extract.
+    #[arg(long)]
+    plain: bool,
     /// Calls of the last 30 days that are written to the table first, 0 to 20000000.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20_000_000))]
     calls: u32,
@@ -107,6 +110,14 @@ pub(super) struct Loads {
     statements: u64,
 }
 
+/// Calls that were posted, and what became of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calls {
+    posted: u64,
+    processed_meanwhile: u64,
+    processed: u64,
+}
+
 impl Bench {
     async fn prepare(args: &DashboardArgs, dev: DevState) -> anyhow::Result<Self> {
         let database_url: SecretString = dev.database_url.clone().into();
@@ -141,21 +152,27 @@ impl Bench {
         loads.statements = self.statements().await?.saturating_sub(before);
         monitor.sample();
         let processes = monitor.finish(u64::from(args.rate * args.seconds));
+        let processed_meanwhile = self.processed(started_at).await?;
         for load in posting {
             load.stop().await?;
         }
         let posted = self.tally.lock().acknowledged;
         let deadline = Instant::now() + DRAIN_LIMIT;
         let processed = loop {
-            let processed =
-                generated::processed(&self.database_url, &self.ids(), started_at).await?;
-            let processed = u64::try_from(processed)?;
+            let processed = self.processed(started_at).await?;
             if processed >= posted || Instant::now() > deadline {
                 break processed;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
-        Ok(Report::new(args, started_at, &loads, (posted, processed), processes))
+        let calls = Calls { posted, processed_meanwhile, processed };
+        Ok(Report::new(args, started_at, &loads, calls, processes))
+    }
+
+    /// Calls of the bench's organizations that were processed to their end.
+    async fn processed(&self, since: DateTime<Utc>) -> anyhow::Result<u64> {
+        let processed = generated::processed(&self.database_url, &self.ids(), since).await?;
+        Ok(u64::try_from(processed)?)
     }
 
     /// Posts calls, those of each organization evenly, from now to the end of the measurement.
@@ -165,7 +182,7 @@ impl Bench {
         }
         let rate = f64::from(args.call_rate) / f64::from(args.organizations);
         let seconds = LEAD.as_secs_f64() + f64::from(args.seconds);
-        let posts = Posts { example: Example::Report, in_flight: IN_FLIGHT };
+        let posts = Posts { example: Example::report(args.plain), in_flight: IN_FLIGHT };
         let poster = |installation: &Arc<Installation>| {
             let poster = Poster::new(installation.clone(), self.tally.clone(), posts)?;
             Ok(poster.start(Schedule::from_now(rate, (rate * seconds) as u32)))

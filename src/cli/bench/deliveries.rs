@@ -35,7 +35,8 @@ use crate::{
     dev::{DemoSecrets, DevState},
 };
 
-/// Transactions that write events at a time.
+/// Transactions that write events at a time, and as many for what goes on beside: its events must not
+/// wait for the same connections.
 const WRITERS: u32 = 8;
 /// Events before the first that counts: connections are opened, statements prepared.
 const WARM_UP: u32 = 200;
@@ -45,8 +46,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// An endpoint that hangs answers after this, when nobody waits any more.
 const HUNG: Duration = Duration::from_secs(30);
 const HUNG_RATE: f64 = 20.0;
-/// An endpoint that gets more than its share.
-const FLOOD_RATE: f64 = 1000.0;
 /// It hangs or floods for so long before anything is measured.
 const LEAD: Duration = Duration::from_secs(20);
 
@@ -57,7 +56,7 @@ enum Beside {
     None,
     /// Another endpoint hangs for 30 s with each of 20 events a second.
     Hung,
-    /// Another endpoint gets 1,000 events a second.
+    /// Another endpoint gets --flood-rate events a second.
     Flood,
 }
 
@@ -90,6 +89,9 @@ pub(in crate::cli) struct DeliveriesArgs {
     /// What else goes on.
     #[arg(long, value_enum, default_value = "none")]
     beside: Beside,
+    /// Events a second of an endpoint that gets more than its share, 1 to 5000.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    flood_rate: u32,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
@@ -114,6 +116,19 @@ pub(super) async fn run(args: &DeliveriesArgs) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Writes events, as a process of its own would.
+struct Writer {
+    db: Database,
+    teller: Teller,
+}
+
+impl Writer {
+    fn new(url: &SecretString) -> anyhow::Result<Self> {
+        let db = Database::connect(url, Role::Worker, WRITERS)?;
+        Ok(Self { teller: Teller::start(&db, signals::EVENTS), db })
+    }
+}
+
 /// An endpoint and its organization.
 #[derive(Debug, Clone, Copy)]
 struct Endpoint {
@@ -122,8 +137,8 @@ struct Endpoint {
 
 struct Bench {
     url: SecretString,
-    db: Database,
-    teller: Teller,
+    writer: Writer,
+    writer_beside: Writer,
     receiver: Arc<Receiver>,
     measured: Vec<Endpoint>,
     beside: Option<Endpoint>,
@@ -136,12 +151,10 @@ impl Bench {
         let secrets = DemoSecrets::open(&args.target.data_dir)?;
         let secret = new_secret().map_err(|error| anyhow!("a secret: {error}"))?;
         let receiver = Receiver::start(secret.clone()).await?;
-        let db = Database::connect(&url, Role::Worker, WRITERS)?;
-        let teller = Teller::start(&db, signals::EVENTS);
         let mut bench = Self {
+            writer: Writer::new(&url)?,
+            writer_beside: Writer::new(&url)?,
             url,
-            db,
-            teller,
             receiver,
             measured: Vec::new(),
             beside: None,
@@ -189,13 +202,16 @@ impl Bench {
     }
 
     async fn measure(&self, args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Report> {
-        self.emit(&self.measured, WARM_UP_RATE, WARM_UP, false).await?;
+        self.emit(&self.writer, &self.measured, WARM_UP_RATE, WARM_UP, false).await?;
         self.receiver.begin();
         let beside = async {
             let Some(endpoint) = self.beside else { return std::future::pending().await };
-            let rate = if args.beside == Beside::Hung { HUNG_RATE } else { FLOOD_RATE };
+            let rate = match args.beside {
+                Beside::Hung => HUNG_RATE,
+                _ => f64::from(args.flood_rate),
+            };
             // Bounded: it ends with the measurement, and long after it in any case.
-            self.emit(&[endpoint], rate, 1_000_000, false).await
+            self.emit(&self.writer_beside, &[endpoint], rate, 1_000_000, false).await
         };
         let measured = async {
             if self.beside.is_some() {
@@ -205,7 +221,8 @@ impl Bench {
             let count = args.rate * args.seconds;
             let mut monitor = Monitor::start(&dev.pids);
             let began = Instant::now();
-            let lag = self.emit(&self.measured, f64::from(args.rate), count, true).await?;
+            let rate = f64::from(args.rate);
+            let lag = self.emit(&self.writer, &self.measured, rate, count, true).await?;
             monitor.sample();
             self.receiver.has(count, DRAIN_LIMIT).await;
             let processes = monitor.finish(self.receiver.arrived());
@@ -220,6 +237,7 @@ impl Bench {
     /// Writes events on time, whatever becomes of them; how late each was written.
     async fn emit(
         &self,
+        writer: &Writer,
         to: &[Endpoint],
         rate: f64,
         count: u32,
@@ -232,7 +250,7 @@ impl Bench {
             let due = start + Duration::from_secs_f64(f64::from(index) / rate);
             sleep_until(due).await;
             let endpoint = to[usize::try_from(index)? % to.len()];
-            let (db, teller) = (self.db.clone(), self.teller.clone());
+            let (db, teller) = (writer.db.clone(), writer.teller.clone());
             let due_us = counts.then(|| self.receiver.micros(due.into_std()));
             let data = json!({ "id": Uuid::now_v7(), "due_us": due_us, "filling": self.filling });
             writing.spawn(async move {

@@ -104,6 +104,8 @@ const WORDS: &[&str] = &[
 pub(super) enum Example {
     /// A Vapi end-of-call report: it has all effects that a call has.
     Report,
+    /// The same without recording and transcript, so that there is nothing to copy and to extract.
+    Plain,
     /// A Vapi status update of a queued call, filled with messages to so many bytes: it opens the
     /// call's row and has no other effect.
     Queued {
@@ -126,6 +128,7 @@ impl Template {
     pub(super) fn new(example: Example) -> anyhow::Result<Self> {
         let bytes = match example {
             Example::Report => vapi_body(END_OF_CALL_REPORT, PLACEHOLDER)?,
+            Example::Plain => plain()?,
             Example::Queued { bytes } => queued(bytes)?,
         };
         let text = std::str::from_utf8(&bytes).context("example")?;
@@ -147,6 +150,22 @@ impl Template {
         }
         body.into()
     }
+}
+
+impl Example {
+    /// A report, whole or plain.
+    pub(super) const fn report(plain: bool) -> Self {
+        if plain { Self::Plain } else { Self::Report }
+    }
+}
+
+fn plain() -> anyhow::Result<Vec<u8>> {
+    let mut body: Value = serde_json::from_slice(&vapi_body(END_OF_CALL_REPORT, PLACEHOLDER)?)?;
+    let message = body["message"].as_object_mut().context("example")?;
+    for told in ["artifact", "transcript", "messages", "recordingUrl", "stereoRecordingUrl"] {
+        message.remove(told).context(told)?;
+    }
+    Ok(body.to_string().into_bytes())
 }
 
 fn queued(bytes: usize) -> anyhow::Result<Vec<u8>> {
@@ -228,6 +247,10 @@ mod tests {
         let report = body(Example::Report, call);
         assert_eq!(report["message"]["type"], "end-of-call-report");
         assert_eq!(report["message"]["call"]["id"], call.to_string());
+        let plain = body(Example::Plain, call);
+        assert_eq!(plain["message"]["call"]["id"], call.to_string());
+        assert_eq!(plain["message"]["durationSeconds"], report["message"]["durationSeconds"]);
+        assert!(!plain.to_string().contains("recordingUrl"));
         let queued = body(Example::Queued { bytes: 20_480 }, call);
         assert_eq!(queued["message"]["type"], "status-update");
         assert_eq!(queued["message"]["status"], "queued");

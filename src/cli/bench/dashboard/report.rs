@@ -4,7 +4,7 @@ use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{DashboardArgs, Loads};
+use super::{Calls, DashboardArgs, Loads};
 use crate::cli::bench::processes::ProcessFigures;
 
 /// What `postcall bench dashboard` found. Every latency begins when its load was due.
@@ -26,6 +26,8 @@ pub(super) struct Report {
     generated_calls: u32,
     /// Calls a second as asked for.
     call_rate_per_second: u32,
+    /// Whether they came without recording and transcript.
+    calls_are_plain: bool,
     /// Dashboards that were due.
     load_count: u32,
     /// Those that were not answered, or not by success.
@@ -42,7 +44,9 @@ pub(super) struct Report {
     statements_per_load: f64,
     /// Calls that were posted and acknowledged, from ten seconds before the first load on.
     posted_count: u64,
-    /// Those that were processed to their end.
+    /// Those that were processed to their end while dashboards were loaded.
+    processed_meanwhile_count: u64,
+    /// And at all.
     processed_count: u64,
     /// By process; `cpu_seconds_per_1000_calls` is by 1,000 loads, with the calls that went on beside.
     processes: Vec<ProcessFigures>,
@@ -53,7 +57,7 @@ impl Report {
         args: &DashboardArgs,
         started_at: DateTime<Utc>,
         loads: &Loads,
-        (posted_count, processed_count): (u64, u64),
+        calls: Calls,
         processes: Vec<ProcessFigures>,
     ) -> Self {
         let load_count = args.rate * args.seconds;
@@ -67,6 +71,7 @@ impl Report {
             organizations: args.organizations,
             generated_calls: args.calls,
             call_rate_per_second: args.call_rate,
+            calls_are_plain: args.plain,
             load_count,
             failed_count: loads.failed,
             load_p50_ms: latency.map(|latency| latency.p50_ms),
@@ -74,8 +79,9 @@ impl Report {
             load_p99_9_ms: latency.map(|latency| latency.p99_9_ms),
             load_max_ms: latency.map(|latency| latency.max_ms),
             statements_per_load: loads.statements as f64 / f64::from(load_count),
-            posted_count,
-            processed_count,
+            posted_count: calls.posted,
+            processed_meanwhile_count: calls.processed_meanwhile,
+            processed_count: calls.processed,
             processes,
         }
     }
