@@ -1,6 +1,7 @@
 //! The OpenAPI document, but for what each handler says of itself.
 
 mod headers;
+mod present;
 mod tags;
 
 use utoipa::{
@@ -116,6 +117,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     }
     export::document(&mut document);
     headers::document(&mut document);
+    present::document(&mut document);
     document
 }
 

@@ -703,7 +703,7 @@ pub struct Call {
     /// What was done for it.
     pub steps: Vec<Step>,
     /// What the customer attached to it.
-    pub metadata: Option<Value>,
+    pub metadata: Value,
     /// When it began to exist.
     pub created_at: DateTime<Utc>,
     /// When this was last changed.

@@ -1273,13 +1273,13 @@ export interface components {
             /** @description What is to be done. */
             description: string;
             /** @description Who does it, where it was said. */
-            owner?: string | null;
-            due_at?: components["schemas"]["Timestamp"] | null;
+            owner: string | null;
+            due_at: components["schemas"]["Timestamp"] | null;
             /**
              * @description Until when, as it was said.
              * @example next Friday
              */
-            due_text?: string | null;
+            due_text: string | null;
             /**
              * @description `open`, `done` or `dismissed`.
              * @example open
@@ -1335,29 +1335,29 @@ export interface components {
             scopes: string[];
             /** @description Whether it may be used. */
             enabled: boolean;
-            expires_at?: components["schemas"]["Timestamp"] | null;
+            expires_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description Requests an hour; null for the usual number.
              */
-            rate_limit?: number | null;
+            rate_limit: number | null;
             /**
              * Format: int64
              * @description Requests in all; null for no end.
              */
-            usage_quota?: number | null;
+            usage_quota: number | null;
             /**
              * Format: int64
              * @description Requests so far.
              */
             usage_count: number;
-            last_used_at?: components["schemas"]["Timestamp"] | null;
-            previous_key_ends_at?: components["schemas"]["Timestamp"] | null;
+            last_used_at: components["schemas"]["Timestamp"] | null;
+            previous_key_ends_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: uuid
              * @description The member who made it; null where a key or an operator did.
              */
-            user_id?: string | null;
+            user_id: string | null;
             /**
              * Format: int64
              * @description Grows with each change by people; also the `ETag`.
@@ -1387,7 +1387,7 @@ export interface components {
             /** @description The keys. */
             data: components["schemas"]["ApiKey"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description Who answers or makes calls. */
         Assistant: {
@@ -1404,12 +1404,12 @@ export interface components {
             /** @enum {string} */
             provider: "vapi" | "retell" | "twilio";
             /** @description The provider's id of it: calls find their assistant by it. */
-            provider_assistant_id?: string | null;
+            provider_assistant_id: string | null;
             /**
              * @description The template that it was made from.
              * @example front-desk
              */
-            template?: string | null;
+            template: string | null;
             /** @description Your own words about it. */
             configuration: Record<string, unknown>;
             /** @description Whether it is in use. */
@@ -1429,7 +1429,7 @@ export interface components {
             /** @description The assistants. */
             data: components["schemas"]["Assistant"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A change that somebody made. */
         AuditEntry: {
@@ -1454,14 +1454,14 @@ export interface components {
              */
             target: string;
             /** @description What it was before, without secrets; null where there was nothing. */
-            before?: Record<string, unknown> | null;
+            before: Record<string, unknown> | null;
             /** @description What it became; null where it is gone. */
-            after?: Record<string, unknown> | null;
+            after: Record<string, unknown> | null;
             /**
              * @description From which address; null where it was no request.
              * @example 192.0.2.7
              */
-            ip?: string | null;
+            ip: string | null;
             /** @description When. */
             created_at: components["schemas"]["Timestamp"];
         };
@@ -1470,7 +1470,7 @@ export interface components {
             /** @description The changes. */
             data: components["schemas"]["AuditEntry"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A line of the history of billing. */
         BillingEvent: {
@@ -1483,7 +1483,7 @@ export interface components {
              * Format: uuid
              * @description The period that it is about.
              */
-            period_id?: string | null;
+            period_id: string | null;
             /**
              * @description What happened.
              * @example period.closed
@@ -1499,7 +1499,7 @@ export interface components {
             /** @description The lines. */
             data: components["schemas"]["BillingEvent"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A billing period. */
         BillingPeriod: {
@@ -1517,8 +1517,8 @@ export interface components {
              * @example closed
              */
             status: string;
-            watermark?: components["schemas"]["Timestamp"] | null;
-            closed_at?: components["schemas"]["Timestamp"] | null;
+            watermark: components["schemas"]["Timestamp"] | null;
+            closed_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Minutes that the plan included.
@@ -1542,7 +1542,7 @@ export interface components {
              * @description Minutes that are billed; null until it is frozen.
              * @example 42
              */
-            overage_minutes?: number | null;
+            overage_minutes: number | null;
             /**
              * @description Price of such a minute in US dollars, a decimal number.
              * @example 0.12
@@ -1553,7 +1553,7 @@ export interface components {
              * @example soft
              */
             usage_limit: string;
-            report?: components["schemas"]["StripeReport"] | null;
+            report: components["schemas"]["StripeReport"] | null;
         };
         /** @description What closing the current period now would bill. */
         BillingPreview: {
@@ -1561,7 +1561,7 @@ export interface components {
              * Format: uuid
              * @description The period; null before the first call.
              */
-            period_id?: string | null;
+            period_id: string | null;
             /** @description First instant of the period. */
             period_start: components["schemas"]["Timestamp"];
             /** @description First instant after it. */
@@ -1634,50 +1634,50 @@ export interface components {
              * @description The day, where the organization is; null in a row of a period.
              * @example 2026-11-20
              */
-            date?: string | null;
+            date: string | null;
             /**
              * Format: uuid
              * @description The period; null in a row of a day.
              */
-            period_id?: string | null;
-            period_start?: components["schemas"]["Timestamp"] | null;
+            period_id: string | null;
+            period_start: components["schemas"]["Timestamp"] | null;
             /** @enum {string} */
             measure: "calls" | "minutes" | "seconds" | "cost" | "overage";
             /**
              * Format: int64
              * @description What the calls say, voided ones included.
              */
-            calls?: number | null;
+            calls: number | null;
             /**
              * Format: int64
              * @description What the ledger says: of a day by when it occurred, of a period by what was booked in it.
              */
-            ledger?: number | null;
+            ledger: number | null;
             /**
              * Format: int64
              * @description What the aggregated day says.
              */
-            daily_usage?: number | null;
+            daily_usage: number | null;
             /**
              * Format: int64
              * @description What stands beside the ledger.
              */
-            totals?: number | null;
+            totals: number | null;
             /**
              * Format: int64
              * @description What was fixed when the period was frozen.
              */
-            statement?: number | null;
+            statement: number | null;
             /**
              * Format: int64
              * @description What the counters say; null too where they were not asked.
              */
-            redis?: number | null;
+            redis: number | null;
             /**
              * Format: int64
              * @description What Stripe has counted of what it accepted; where it was not asked yet, what it was told.
              */
-            stripe?: number | null;
+            stripe: number | null;
             /**
              * Format: int64
              * @description Between the book that says most and the one that says least, and what of a period's ledger
@@ -1694,7 +1694,7 @@ export interface components {
              */
             unexplained: number;
             /** @description What else is known of it. */
-            note?: string | null;
+            note: string | null;
         };
         /** @description A call. */
         Call: {
@@ -1716,54 +1716,54 @@ export interface components {
              * Format: uuid
              * @description The assistant that talked, where it is one of the organization's.
              */
-            assistant_id?: string | null;
+            assistant_id: string | null;
             /** @enum {string|null} */
-            direction?: "inbound" | "outbound" | "web" | null;
+            direction: "inbound" | "outbound" | "web" | null;
             /** @enum {string} */
             status: "queued" | "ringing" | "in-progress" | "completed" | "failed" | "no-answer" | "busy" | "canceled";
             /** @description What came of it, by its purpose. */
-            outcome?: string | null;
+            outcome: string | null;
             /**
              * @description The caller's number.
              * @example +14155550100
              */
-            from_number?: string | null;
+            from_number: string | null;
             /**
              * @description The called number.
              * @example +14155550199
              */
-            to_number?: string | null;
-            started_at?: components["schemas"]["Timestamp"] | null;
-            ended_at?: components["schemas"]["Timestamp"] | null;
+            to_number: string | null;
+            started_at: components["schemas"]["Timestamp"] | null;
+            ended_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description Its length in seconds.
              * @example 131
              */
-            duration_seconds?: number | null;
+            duration_seconds: number | null;
             /**
              * Format: int32
              * @description Minutes counted for billing; null until the call is processed.
              * @example 3
              */
-            billed_minutes?: number | null;
+            billed_minutes: number | null;
             /** @description The provider's word for why it ended. */
-            ended_reason?: string | null;
+            ended_reason: string | null;
             /**
              * Format: double
              * @description What the provider charged, in US dollars, with up to six decimals.
              * @example 0.2118
              */
-            cost_usd?: number | null;
+            cost_usd: number | null;
             /** @description The provider's summary. */
-            summary?: string | null;
-            recording?: components["schemas"]["Recording"] | null;
+            summary: string | null;
+            recording: components["schemas"]["Recording"] | null;
             /** @description What was agreed. */
             actions: components["schemas"]["Action"][];
             /** @description What was done for it. */
             steps: components["schemas"]["Step"][];
             /** @description What the customer attached to it. */
-            metadata?: unknown;
+            metadata: unknown;
             /** @description When it began to exist. */
             created_at: components["schemas"]["Timestamp"];
             /** @description When this was last changed. */
@@ -1797,25 +1797,25 @@ export interface components {
              */
             status: string;
             /** @description What it found, in the extractor's own schema. */
-            structured_data?: Record<string, unknown> | null;
+            structured_data: Record<string, unknown> | null;
             /** @description The model that answered, or `rules`. */
-            extraction_model?: string | null;
+            extraction_model: string | null;
             /**
              * Format: double
              * @description How sure it was.
              */
-            extraction_confidence?: number | null;
-            extraction_timestamp?: components["schemas"]["Timestamp"] | null;
+            extraction_confidence: number | null;
+            extraction_timestamp: components["schemas"]["Timestamp"] | null;
             /**
              * Format: double
              * @description How the mood was.
              */
-            sentiment_score?: number | null;
+            sentiment_score: number | null;
             /**
              * Format: double
              * @description How well the talk went.
              */
-            call_quality_score?: number | null;
+            call_quality_score: number | null;
             /** @description When it was stored. */
             created_at: components["schemas"]["Timestamp"];
         };
@@ -1846,21 +1846,21 @@ export interface components {
              * @description Seconds, at most a day.
              * @example 151
              */
-            duration_seconds?: number | null;
+            duration_seconds: number | null;
             /**
              * Format: int32
              * @description Begun minutes; null before it is counted.
              * @example 3
              */
-            billed_minutes?: number | null;
+            billed_minutes: number | null;
             /**
              * @description What the provider charges in US dollars, a decimal number.
              * @example 0.214
              */
-            cost_usd?: string | null;
+            cost_usd: string | null;
             /** @description What was wrong with the duration that the provider told: `capped` or `negative`. */
-            duration_flag?: string | null;
-            occurred_at?: components["schemas"]["Timestamp"] | null;
+            duration_flag: string | null;
+            occurred_at: components["schemas"]["Timestamp"] | null;
             /**
              * @description The organization's time zone.
              * @example Asia/Kathmandu
@@ -1872,15 +1872,15 @@ export interface components {
             ledger: components["schemas"]["LedgerRow"][];
             /** @description The periods that they are in, oldest first. */
             periods: components["schemas"]["PeriodOfCall"][];
-            voided?: components["schemas"]["VoidOfCall"] | null;
-            day?: components["schemas"]["DayOfCall"] | null;
+            voided: components["schemas"]["VoidOfCall"] | null;
+            day: components["schemas"]["DayOfCall"] | null;
         };
         /** @description A page of calls, newest first. */
         CallsPage: {
             /** @description The calls. */
             data: components["schemas"]["Call"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description Another role. */
         ChangeMember: {
@@ -2135,7 +2135,7 @@ export interface components {
             starts_at: components["schemas"]["Timestamp"];
             /** @description The first instant after it. */
             ends_at: components["schemas"]["Timestamp"];
-            computed_at?: components["schemas"]["Timestamp"] | null;
+            computed_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Calls of the day, as added up.
@@ -2148,7 +2148,7 @@ export interface components {
              * @example 97
              */
             total_minutes: number;
-            touched_at?: components["schemas"]["Timestamp"] | null;
+            touched_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description A day. */
         DayOfUsage: {
@@ -2162,7 +2162,7 @@ export interface components {
              * Format: uuid
              * @description Whose calls; null for all.
              */
-            assistant_id?: string | null;
+            assistant_id: string | null;
             /**
              * Format: int32
              * @description Calls that ended.
@@ -2198,14 +2198,14 @@ export interface components {
              * @description Seconds of a call on average; null without calls.
              * @example 124.048
              */
-            average_duration_seconds?: number | null;
+            average_duration_seconds: number | null;
             /**
              * Format: double
              * @description What providers charged, in US dollars, with up to six decimals.
              * @example 7.214
              */
             cost_usd: number;
-            computed_at?: components["schemas"]["Timestamp"] | null;
+            computed_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description Usage by day. */
         DaysOfUsage: {
@@ -2259,11 +2259,11 @@ export interface components {
             /** @description Whether such events happen. False: they come with a later release, and have no form yet. */
             available: boolean;
             /** @description JSON Schema (2020-12) of the whole body. */
-            schema?: Record<string, unknown> | null;
+            schema: Record<string, unknown> | null;
             /** @description A whole body, made up. */
-            example?: Record<string, unknown> | null;
+            example: Record<string, unknown> | null;
             /** @description The same event for an endpoint that wants thin ones. */
-            example_thin?: Record<string, unknown> | null;
+            example_thin: Record<string, unknown> | null;
         };
         /** @description Every type of event. */
         EventTypesList: {
@@ -2294,14 +2294,14 @@ export interface components {
              * Format: uuid
              * @description The call.
              */
-            call_id?: string | null;
+            call_id: string | null;
             /**
              * @description Whose webhook did not come.
              * @example vapi
              */
             provider: string;
             /** @description The provider's id of the call. */
-            provider_call_id?: string | null;
+            provider_call_id: string | null;
             /** @description What was found. */
             event_kind: string;
             /** @description When it was found. */
@@ -2323,7 +2323,7 @@ export interface components {
             /** @description The gaps. */
             data: components["schemas"]["Gap"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description An event of a provider's. */
         InboxEvent: {
@@ -2345,12 +2345,12 @@ export interface components {
              */
             event_kind: string;
             /** @description The provider's id of the call. */
-            provider_call_id?: string | null;
+            provider_call_id: string | null;
             /**
              * Format: uuid
              * @description The call.
              */
-            call_id?: string | null;
+            call_id: string | null;
             /** @enum {string} */
             life: "progress" | "ended" | "report" | "message" | "other";
             /** @enum {string} */
@@ -2358,7 +2358,7 @@ export interface components {
             /** @enum {string} */
             status: "received" | "processed" | "parked" | "discarded";
             /** @description Why nobody could use it. */
-            parked_reason?: string | null;
+            parked_reason: string | null;
             /**
              * Format: int32
              * @description Deliveries under the same key with another body: the first one counts.
@@ -2368,10 +2368,10 @@ export interface components {
              * Format: int32
              * @description Size of the body in bytes; null once it aged out.
              */
-            body_bytes?: number | null;
+            body_bytes: number | null;
             /** @description When it was received. */
             received_at: components["schemas"]["Timestamp"];
-            processed_at?: components["schemas"]["Timestamp"] | null;
+            processed_at: components["schemas"]["Timestamp"] | null;
         };
         /**
          * @description An event with everything that is known of it. Its body is in one of three members; all are null
@@ -2379,12 +2379,12 @@ export interface components {
          */
         InboxEventWithBody: components["schemas"]["InboxEvent"] & components["schemas"]["ShownBody"] & {
             /** @enum {string|null} */
-            call_status?: "queued" | "ringing" | "in-progress" | "completed" | "failed" | "no-answer" | "busy" | "canceled" | null;
+            call_status: "queued" | "ringing" | "in-progress" | "completed" | "failed" | "no-answer" | "busy" | "canceled" | null;
             /**
              * Format: uuid
              * @description The text message that it is about.
              */
-            notification_id?: string | null;
+            notification_id: string | null;
             /** @description Headers that were kept, without secrets. */
             headers: Record<string, unknown>;
             /** @description SHA-256 of the body, in hex. */
@@ -2394,15 +2394,15 @@ export interface components {
              * @description How often the dispatcher took it.
              */
             dispatches: number;
-            dispatch_after?: components["schemas"]["Timestamp"] | null;
-            folded_at?: components["schemas"]["Timestamp"] | null;
+            dispatch_after: components["schemas"]["Timestamp"] | null;
+            folded_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description A page of events, newest first. */
         InboxPage: {
             /** @description The events. */
             data: components["schemas"]["InboxEvent"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A row of the ledger. */
         LedgerRow: {
@@ -2463,14 +2463,14 @@ export interface components {
              */
             snippet: string;
             /** @description The provider's summary. */
-            summary?: string | null;
+            summary: string | null;
         };
         /** @description A page of matches, best first. */
         MatchesPage: {
             /** @description The matches. */
             data: components["schemas"]["Match"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A user in the organization. */
         Member: {
@@ -2485,7 +2485,7 @@ export interface components {
              */
             email: string;
             /** @description The user's name. */
-            name?: string | null;
+            name: string | null;
             /** @enum {string} */
             role: "owner" | "admin" | "member";
             /** @description Since when. */
@@ -2496,7 +2496,7 @@ export interface components {
             /** @description The members. */
             data: components["schemas"]["Member"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description Who hears of each call. */
         NotificationSettings: {
@@ -2549,8 +2549,8 @@ export interface components {
             timezone: string;
             /** @description What it chose. */
             settings: components["schemas"]["OrganizationSettings"];
-            current_period_start?: components["schemas"]["Timestamp"] | null;
-            current_period_end?: components["schemas"]["Timestamp"] | null;
+            current_period_start: components["schemas"]["Timestamp"] | null;
+            current_period_end: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Grows with each change; also the `ETag`.
@@ -2586,7 +2586,7 @@ export interface components {
              * @example closed
              */
             status: string;
-            watermark?: components["schemas"]["Timestamp"] | null;
+            watermark: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Minutes of the call in it.
@@ -2598,7 +2598,7 @@ export interface components {
              * @description Minutes of all calls that are billed beyond the included ones; null before it is frozen.
              * @example 42
              */
-            overage_minutes?: number | null;
+            overage_minutes: number | null;
             /** @description What Stripe was told of it, oldest first. */
             reports: components["schemas"]["ReportOfCall"][];
         };
@@ -2607,7 +2607,7 @@ export interface components {
             /** @description The periods. */
             data: components["schemas"]["BillingPeriod"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description What an organization is called at, and calls from. */
         PhoneNumber: {
@@ -2624,12 +2624,12 @@ export interface components {
             /** @enum {string} */
             provider: "vapi" | "retell" | "twilio";
             /** @description The provider's id of it: calls find their number by it. */
-            provider_phone_number_id?: string | null;
+            provider_phone_number_id: string | null;
             /**
              * Format: uuid
              * @description Who answers there.
              */
-            assistant_id?: string | null;
+            assistant_id: string | null;
             /**
              * Format: int64
              * @description Grows with each change; also the `ETag`.
@@ -2645,7 +2645,7 @@ export interface components {
             /** @description The numbers. */
             data: components["schemas"]["PhoneNumber"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description The body of every error (RFC 9457). */
         Problem: {
@@ -2680,7 +2680,7 @@ export interface components {
             rotated_at: components["schemas"]["Timestamp"];
             /** @description Whether the secret before it is still accepted. */
             has_previous: boolean;
-            previous_ends_at?: components["schemas"]["Timestamp"] | null;
+            previous_ends_at: components["schemas"]["Timestamp"] | null;
             /** @description Whether there is a key for requests signed with a shared key. */
             has_shared_key: boolean;
             /** @description Whether there is a key for the provider's API beside the secret. */
@@ -2692,19 +2692,19 @@ export interface components {
              *     webhooks did not tell of.
              */
             is_swept: boolean;
-            swept_until?: components["schemas"]["Timestamp"] | null;
-            last_swept_at?: components["schemas"]["Timestamp"] | null;
+            swept_until: components["schemas"]["Timestamp"] | null;
+            last_swept_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description Calls of which, or of whose end, only the last sweep that worked told; null before the
              *     first.
              */
-            sweep_found?: number | null;
+            sweep_found: number | null;
             /**
              * @description Why the last sweep failed, in a word: `Unavailable`, `Rejected` by the provider or
              *     `Invalid`; null where it worked.
              */
-            sweep_error?: string | null;
+            sweep_error: string | null;
         };
         /** @description All credentials of the organization. */
         ProviderCredentialsList: {
@@ -2746,42 +2746,42 @@ export interface components {
              * Format: uuid
              * @description The assistant that talked, where it is one of the organization's.
              */
-            assistant_id?: string | null;
+            assistant_id: string | null;
             /**
              * @description Who called whom; null where not known.
              * @example inbound
              */
-            direction?: string | null;
+            direction: string | null;
             /**
              * @description Where it stands.
              * @example completed
              */
             status: string;
             /** @description What came of it, by its purpose. */
-            outcome?: string | null;
+            outcome: string | null;
             /**
              * @description The caller's number.
              * @example +14155550100
              */
-            from_number?: string | null;
+            from_number: string | null;
             /**
              * @description The called number.
              * @example +14155550199
              */
-            to_number?: string | null;
-            started_at?: components["schemas"]["Timestamp"] | null;
+            to_number: string | null;
+            started_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description Its length in seconds.
              * @example 131
              */
-            duration_seconds?: number | null;
+            duration_seconds: number | null;
             /**
              * Format: int32
              * @description Minutes counted for billing; null until the call is processed.
              * @example 3
              */
-            billed_minutes?: number | null;
+            billed_minutes: number | null;
             /** @description When it began to exist. */
             created_at: components["schemas"]["Timestamp"];
         };
@@ -2820,19 +2820,19 @@ export interface components {
              */
             status: string;
             /** @description Its key in object storage, once stored. */
-            path?: string | null;
+            path: string | null;
             /**
              * @description Its media type.
              * @example audio/wav
              */
-            content_type?: string | null;
+            content_type: string | null;
             /**
              * Format: int64
              * @description Its size in bytes.
              */
-            bytes?: number | null;
+            bytes: number | null;
             /** @description Its SHA-256 in hex. */
-            sha256?: string | null;
+            sha256: string | null;
             /** @description Where this API gives it out, once stored. */
             url: string;
         };
@@ -2859,7 +2859,7 @@ export interface components {
             /** @description The recoveries. */
             data: components["schemas"]["Recovery"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description Deliveries made again in bulk. */
         Recovery: {
@@ -2883,7 +2883,7 @@ export interface components {
             /** @description And before this. */
             until: components["schemas"]["Timestamp"];
             /** @description Only of these types; null for all. */
-            events?: string[] | null;
+            events: string[] | null;
             /**
              * Format: int32
              * @description Deliveries a second.
@@ -2908,7 +2908,7 @@ export interface components {
             created_by: string;
             /** @description When. */
             created_at: components["schemas"]["Timestamp"];
-            ended_at?: components["schemas"]["Timestamp"] | null;
+            ended_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description A recovery that was begun, or would be. */
         RecoveryBegun: {
@@ -2916,7 +2916,7 @@ export interface components {
              * Format: uuid
              * @description Its id; null where it was only counted.
              */
-            id?: string | null;
+            id: string | null;
             /**
              * Format: int64
              * @description Deliveries.
@@ -2931,7 +2931,7 @@ export interface components {
              */
             event_id: string;
             /** @description Its type. */
-            event?: string | null;
+            event: string | null;
             /**
              * Format: uuid
              * @description The delivery.
@@ -2953,7 +2953,7 @@ export interface components {
             /** @description The deliveries. */
             data: components["schemas"]["RecoveryItem"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /**
          * @description What is recovered.
@@ -2978,7 +2978,7 @@ export interface components {
              */
             replayed: number;
             /** @description Where the next batch begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description All that is given must hold. */
         ReplayFilter: {
@@ -3037,15 +3037,15 @@ export interface components {
              * @example accepted
              */
             state: string;
-            last_sent_at?: components["schemas"]["Timestamp"] | null;
-            settled_at?: components["schemas"]["Timestamp"] | null;
+            last_sent_at: components["schemas"]["Timestamp"] | null;
+            settled_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Minutes of it that Stripe was seen to have counted; null where it was not asked yet.
              * @example 42
              */
-            counted_minutes?: number | null;
-            counted_at?: components["schemas"]["Timestamp"] | null;
+            counted_minutes: number | null;
+            counted_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description How a key is replaced. */
         RotateApiKey: {
@@ -3122,11 +3122,11 @@ export interface components {
         /** @description A body in the form that fits. */
         ShownBody: {
             /** @description The body, where it is JSON. Numbers may be rounded. */
-            body_json?: Record<string, unknown> | null;
+            body_json: Record<string, unknown> | null;
             /** @description The body, where it is some other text. */
-            body_text?: string | null;
+            body_text: string | null;
             /** @description The body, where it is neither, or was asked for in this form. */
-            body_base64?: string | null;
+            body_base64: string | null;
         };
         /** @description A step of the call's processing. */
         Step: {
@@ -3135,7 +3135,7 @@ export interface components {
             /** @enum {string} */
             status: "completed" | "failed" | "skipped";
             /** @description Class of the failure. */
-            error?: string | null;
+            error: string | null;
         };
         /** @description What Stripe was told of a period. */
         StripeReport: {
@@ -3153,8 +3153,8 @@ export interface components {
              */
             state: string;
             /** @description Why it was rejected. */
-            error?: string | null;
-            settled_at?: components["schemas"]["Timestamp"] | null;
+            error: string | null;
+            settled_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description What an assistant can be made from. */
         Template: {
@@ -3177,7 +3177,7 @@ export interface components {
              * @description Whom it is for.
              * @example logistics
              */
-            industry?: string | null;
+            industry: string | null;
             /** @description Whether to show it first. */
             featured: boolean;
             /** @description What it does. */
@@ -3190,7 +3190,7 @@ export interface components {
             /** @description The templates. */
             data: components["schemas"]["Template"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description What to send. */
         TestRequest: {
@@ -3232,7 +3232,7 @@ export interface components {
             /** @description The entries. */
             data: components["schemas"]["TimelineEntry"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /**
          * Format: date-time
@@ -3276,7 +3276,7 @@ export interface components {
              * Format: double
              * @description Seconds of a call on average; null without calls.
              */
-            average_duration_seconds?: number | null;
+            average_duration_seconds: number | null;
             /**
              * Format: double
              * @description What providers charged, in US dollars.
@@ -3297,9 +3297,9 @@ export interface components {
              */
             text: string;
             /** @description Who said what when, in the provider's own form. */
-            messages?: unknown[] | null;
+            messages: unknown[] | null;
             /** @description The provider's summary. */
-            summary?: string | null;
+            summary: string | null;
         };
         /**
          * @description What is to change. What is not given stays as it is; null puts back the default, where there is
@@ -3476,7 +3476,7 @@ export interface components {
             status: string;
             /** @description When it was stored. */
             received_at: components["schemas"]["Timestamp"];
-            folded_at?: components["schemas"]["Timestamp"] | null;
+            folded_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description The sum of days. */
         UsageSum: {
@@ -3524,7 +3524,7 @@ export interface components {
              */
             email: string;
             /** @description Name. */
-            name?: string | null;
+            name: string | null;
             /** @description Whether this organization made the user known, and may change email and name. */
             is_ours: boolean;
             /** @description Since when the user is known. */
@@ -3553,7 +3553,7 @@ export interface components {
              * Format: uuid
              * @description Only events of this assistant's calls, or of all.
              */
-            assistant_id?: string | null;
+            assistant_id: string | null;
             /**
              * @description Where events go.
              * @example https://example.com/hooks
@@ -3573,15 +3573,15 @@ export interface components {
              * @description Why not.
              * @example by-customer
              */
-            disabled_reason?: string | null;
-            disabled_at?: components["schemas"]["Timestamp"] | null;
+            disabled_reason: string | null;
+            disabled_at: components["schemas"]["Timestamp"] | null;
             /** @description The customer's words. */
             description: string;
             /**
              * Format: int32
              * @description Most deliveries a second.
              */
-            rate_limit?: number | null;
+            rate_limit: number | null;
             /** @enum {string} */
             ordering: "none" | "call";
             /** @description Names of the customer's own headers. Their values are never told. */
@@ -3589,8 +3589,8 @@ export interface components {
             /** @description Whether its messages carry ids and links only. */
             thin: boolean;
             /** @description Waits between attempts in seconds; null for the usual ones. */
-            schedule?: number[] | null;
-            previous_secret_ends_at?: components["schemas"]["Timestamp"] | null;
+            schedule: number[] | null;
+            previous_secret_ends_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
              * @description Grows with each change by people; also the `ETag`.
@@ -3598,21 +3598,21 @@ export interface components {
             version: number;
             /** @enum {string} */
             circuit: "closed" | "open" | "half-open";
-            circuit_probe_at?: components["schemas"]["Timestamp"] | null;
-            failing_since?: components["schemas"]["Timestamp"] | null;
+            circuit_probe_at: components["schemas"]["Timestamp"] | null;
+            failing_since: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description Failed attempts since the last success.
              */
             retry_count: number;
-            last_triggered_at?: components["schemas"]["Timestamp"] | null;
+            last_triggered_at: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int32
              * @description HTTP status of the last attempt.
              */
-            last_status?: number | null;
+            last_status: number | null;
             /** @description Class of the last failure. */
-            last_error?: string | null;
+            last_error: string | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
             /** @description When somebody last changed it. */
@@ -3623,7 +3623,7 @@ export interface components {
             /** @description The deliveries. */
             data: components["schemas"]["WebhookDelivery"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description An event on its way to an endpoint. */
         WebhookDelivery: {
@@ -3651,7 +3651,7 @@ export interface components {
              * Format: uuid
              * @description The call that it tells of.
              */
-            call_id?: string | null;
+            call_id: string | null;
             /** @enum {string} */
             state: "pending" | "delivered" | "failed" | "disabled";
             /**
@@ -3664,10 +3664,10 @@ export interface components {
              * @description Attempts before it was resent.
              */
             earlier_attempts: number;
-            next_attempt_at?: components["schemas"]["Timestamp"] | null;
+            next_attempt_at: components["schemas"]["Timestamp"] | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
-            settled_at?: components["schemas"]["Timestamp"] | null;
+            settled_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description An attempt to deliver an event, or an event that was skipped. */
         WebhookLog: {
@@ -3687,7 +3687,7 @@ export interface components {
              * Format: uuid
              * @description The delivery, which may take several attempts; null where the event was skipped.
              */
-            delivery_id?: string | null;
+            delivery_id: string | null;
             /**
              * @description Type of the event.
              * @example call.completed
@@ -3699,23 +3699,23 @@ export interface components {
              */
             event_id: string;
             /** @description What was sent. */
-            payload?: Record<string, unknown> | null;
+            payload: Record<string, unknown> | null;
             /** @description Headers as sent; values of the endpoint's own headers are masked. */
-            request_headers?: Record<string, unknown> | null;
+            request_headers: Record<string, unknown> | null;
             /**
              * Format: int32
              * @description HTTP status of the answer; null where there was none.
              */
-            status_code?: number | null;
+            status_code: number | null;
             /** @description Headers of the answer, the first 8 KiB. */
-            response_headers?: Record<string, unknown> | null;
+            response_headers: Record<string, unknown> | null;
             /** @description The first 8 KiB of the answer. */
-            response_body?: string | null;
+            response_body: string | null;
             /**
              * @description Class of the failure, or why the event was skipped; null where the endpoint took it.
              * @example timeout
              */
-            error?: string | null;
+            error: string | null;
             /**
              * Format: int32
              * @description Which attempt of the delivery, from 1.
@@ -3725,8 +3725,8 @@ export interface components {
              * Format: int32
              * @description From request to answer, in milliseconds.
              */
-            latency_ms?: number | null;
-            delivered_at?: components["schemas"]["Timestamp"] | null;
+            latency_ms: number | null;
+            delivered_at: components["schemas"]["Timestamp"] | null;
             /** @description When the attempt was made, or the event was skipped. */
             created_at: components["schemas"]["Timestamp"];
         };
@@ -3735,7 +3735,7 @@ export interface components {
             /** @description The rows. */
             data: components["schemas"]["WebhookLog"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
         /** @description A test on its way, or at its end. */
         WebhookTest: {
@@ -3749,7 +3749,7 @@ export interface components {
              * @description Its delivery.
              */
             delivery_id: string;
-            attempt?: components["schemas"]["WebhookLog"] | null;
+            attempt: components["schemas"]["WebhookLog"] | null;
         };
         /** @description An endpoint with its new secret: the only time that it is told. */
         WebhookWithSecret: components["schemas"]["Webhook"] & {
@@ -3765,7 +3765,7 @@ export interface components {
             /** @description The endpoints. */
             data: components["schemas"]["Webhook"][];
             /** @description Where the next page begins; null on the last. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
         };
     };
     responses: {
