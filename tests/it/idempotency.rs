@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{World, serves::Answer, wait::until};
+use crate::harness::{World, held::Hold, serves::Answer, wait::until};
 
 const WEBHOOKS: &str = "/v1/webhooks";
 const KEYS: &str = "/v1/api-keys";
@@ -91,6 +91,33 @@ async fn of_many_at_once_one_is_done() {
             assert_eq!(answer.header("retry-after"), "1");
         }
     }
+}
+
+/// Sends one, kills `serve` there, and sends it again; whether that was told what the first had done.
+async fn killed_and_sent_again(hold: Hold<'_>, words: &str) -> bool {
+    let mut world = World::serving(Vec::new()).await;
+    let own = world.demo.api_key.clone();
+    let before = world.rows_of("webhooks").await;
+    let held = world.hold(hold).await;
+    let post = world.http.post(format!("{}{WEBHOOKS}", world.api_url));
+    let post = post.bearer_auth(&own).header("idempotency-key", "struck").json(&endpoint("a"));
+    let lost = tokio::spawn(post.send());
+    world.serve_killed_at(held, words).await;
+    lost.await.unwrap().unwrap_err();
+    world.start_serve().await;
+    let again = world.post_once(&own, WEBHOOKS, "struck", &endpoint("a")).await;
+    assert_eq!(again.status, 201, "{}", again.body);
+    assert_eq!(world.rows_of("webhooks").await, before + 1);
+    again.header("idempotent-replayed") == "true"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_interrupts_is_done_once_by_the_next() {
+    let row = Hold::Row("insert on webhooks", "true");
+    assert!(!killed_and_sent_again(row, "insert into webhooks").await, "nothing was done");
+    // What waits at the end of the transaction is committed, and nobody hears of it.
+    let commit = Hold::Commit("insert on webhooks", "true");
+    assert!(killed_and_sent_again(commit, "commit").await, "it was done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

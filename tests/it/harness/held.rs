@@ -1,5 +1,5 @@
-//! The worker's death at an await that the test chooses: at a fault point, or in a statement that waits
-//! for the test, which kills the worker there and lets go.
+//! The death of a process at an await that the test chooses: at a fault point, or in a statement that
+//! waits for the test, which kills the process there and lets go.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{World, wait::until, world::connect};
 /// earlier worker had claimed is free again.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Where the worker is held.
+/// Where a process is held.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hold<'a> {
     /// At whatever needs what these statements lock.
@@ -44,7 +44,7 @@ impl World {
         assert_eq!(struck.lines().collect::<Vec<_>>(), [point], "{}", log());
     }
 
-    /// Holds the worker there from now on, until it is killed.
+    /// Holds whoever comes there from now on, until it is killed.
     pub(crate) async fn hold(&self, hold: Hold<'_>) -> Held {
         let (lock, trigger) = match hold {
             Hold::Lock(statements) => (statements, None),
@@ -73,8 +73,19 @@ impl World {
     pub(crate) async fn killed_at(&mut self, held: Held, words: &str) {
         let waiting = waits_for(&self.db, held.pid, words).await;
         self.kill_worker().await;
+        self.let_go(held, waiting).await;
+    }
+
+    /// The same with `serve`.
+    pub(crate) async fn serve_killed_at(&mut self, held: Held, words: &str) {
+        let waiting = waits_for(&self.db, held.pid, words).await;
+        self.kill_serve().await;
+        self.let_go(held, waiting).await;
+    }
+
+    async fn let_go(&self, held: Held, waiting: i32) {
         held.client.batch_execute("rollback").await.expect("the lock is let go");
-        until("the dead worker's connection is gone", PATIENCE, || async {
+        until("the dead process's connection is gone", PATIENCE, || async {
             let sql = "select from pg_stat_activity where pid = $1";
             self.db.query(sql, &[&waiting]).await.expect("activity").is_empty().then_some(())
         })

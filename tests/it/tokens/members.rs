@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     PATIENCE,
-    supabase::{Supabase, fixture, signed_hs256},
+    supabase::{Supabase, fixture, signed_hs256, signed_rs256},
 };
 use crate::harness::wait::until;
 
@@ -23,7 +23,11 @@ async fn roles_give_scopes_and_changes_name_the_user() {
         let user = world.member(own, role).await;
         let claims = supabase.claims(user);
         let secret = fixture("hs256_secret");
-        for token in [supabase.token(user), signed_hs256(&claims, secret.as_bytes(), None)] {
+        for token in [
+            supabase.token(user),
+            signed_rs256(&claims),
+            signed_hs256(&claims, secret.as_bytes(), None),
+        ] {
             world.ask_as(&token, Method::GET, CALLS, None).await.with(200);
             let name = format!("made by {role}");
             let body = json!({ "name": name, "scopes": ["calls:read"] });

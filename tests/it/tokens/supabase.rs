@@ -1,4 +1,4 @@
-//! A Supabase that publishes a key, and signs tokens with it and with a shared secret.
+//! A Supabase that publishes two keys, and signs tokens with them and with a shared secret.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 use crate::harness::World;
 
 const SET: &str = include_str!("../../fixtures/supabase/jwks.json");
+const RSA_KEY: &str = include_str!("../../fixtures/supabase/rs256_private_key_test_only.pem");
+const RSA_KID: &str = "an RSA key";
 const FIXTURES: &str = include_str!("../../fixtures/supabase/tokens.json");
 
 /// The running server; ends with its test's runtime.
@@ -30,11 +32,14 @@ impl Supabase {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (fetches, down) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (counting, is_down) = (fetches.clone(), down.clone());
+        let mut keys: Value = serde_json::from_str(SET).expect("json");
+        keys["keys"].as_array_mut().expect("keys").push(public_rsa_key());
+        let keys = keys.to_string();
         let set = move || async move {
             counting.fetch_add(1, Ordering::SeqCst);
             match is_down.load(Ordering::SeqCst) {
                 true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-                false => SET.into_response(),
+                false => keys.into_response(),
             }
         };
         let router = Router::new().route("/auth/v1/.well-known/jwks.json", get(set));
@@ -69,7 +74,7 @@ impl Supabase {
         })
     }
 
-    /// A token by the key that is published.
+    /// A token by the elliptic key that is published.
     pub(super) fn token(&self, user: Uuid) -> String {
         signed_es256(&self.claims(user), &kid())
     }
@@ -90,10 +95,33 @@ pub(super) fn kid() -> String {
     public_key()["kid"].as_str().expect("a text").to_owned()
 }
 
-pub(super) fn signed_es256(claims: &Value, kid: &str) -> String {
-    let pem = fixture("es256_private_key_pem_test_only");
+fn public_rsa_key() -> Value {
+    let mut key = Jwk::from_encoding_key(&rsa_key(), Algorithm::RS256).expect("a key");
+    key.common.key_id = Some(RSA_KID.to_owned());
+    json!(key)
+}
+
+fn rsa_key() -> EncodingKey {
+    EncodingKey::from_rsa_der(&der(RSA_KEY))
+}
+
+fn der(pem: &str) -> Vec<u8> {
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let key = EncodingKey::from_ec_der(&STANDARD.decode(body).expect("base64"));
+    STANDARD.decode(body).expect("base64")
+}
+
+pub(super) fn signed_rs256(claims: &Value) -> String {
+    let header = Header { kid: Some(RSA_KID.to_owned()), ..Header::new(Algorithm::RS256) };
+    encode(&header, claims, &rsa_key()).expect("a token")
+}
+
+/// The public RSA key as whoever confuses algorithms would take it for a secret.
+pub(super) fn rsa_modulus() -> String {
+    public_rsa_key()["n"].as_str().expect("a text").to_owned()
+}
+
+pub(super) fn signed_es256(claims: &Value, kid: &str) -> String {
+    let key = EncodingKey::from_ec_der(&der(&fixture("es256_private_key_pem_test_only")));
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
     encode(&header, claims, &key).expect("a token")
 }
