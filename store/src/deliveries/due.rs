@@ -127,10 +127,6 @@ impl Looks {
         }
     }
 
-    fn resting(&self) -> Vec<Uuid> {
-        self.resting.keys().copied().collect()
-    }
-
     /// Whoever got much has a backlog.
     fn rest(&mut self, claimed: &[Claimed]) {
         let mut counts: HashMap<Uuid, usize> = HashMap::new();
@@ -206,8 +202,6 @@ async fn shares(
 ) -> Result<Vec<Share>, StoreError> {
     let (is_whole, began) = (looks.begin(), Instant::now());
     let ((known, floors), (after, before)) = (looks.floors(), looks.gaps());
-    let resting = looks.resting();
-    due.is_paced = !resting.is_empty();
     let mut rows = query!(
         r#"with recursive unknown (webhook_id, since, before) as (
              select first.*, gap.before from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
@@ -239,15 +233,14 @@ async fn shares(
          select w.id, w.organization_id, w.circuit <> 'closed' as "is_probed!", w.rate_limit,
              w.retry_count, w.ordering = 'call' as "is_ordered!",
              w.enabled and w.deleted_at is null as "is_live!",
-             coalesce(w.paced_until > now(), false) as "is_paced!", due.since as "since!",
-             now() as "now!"
-         from due join webhooks w on w.id = due.webhook_id
-         where (w.circuit = 'closed' or w.circuit_probe_at <= now()) and w.id <> all($5)"#,
+             coalesce(w.paced_until > now(), false) as "is_paced!",
+             w.circuit <> 'closed' and w.circuit_probe_at > now() as "is_open!",
+             due.since as "since!", now() as "now!"
+         from due join webhooks w on w.id = due.webhook_id"#,
         &after,
         &before,
         &known,
         &floors,
-        &resting,
     )
     .fetch_all(&mut **tx)
     .await
@@ -266,7 +259,9 @@ async fn shares(
         let room = Capacity::most(row.retry_count > 0).saturating_sub(under_way).min(SHARE);
         let left = capacity.left_to(row.organization_id);
         match room.min(left) {
+            _ if row.is_open => {}
             _ if !row.is_live => over.push(row.id),
+            _ if looks.resting.contains_key(&row.id) => due.is_paced = true,
             0 => due.is_full = true,
             _ if paced => due.is_paced = true,
             room => shares.push(Share {
