@@ -32,10 +32,12 @@ const LOCK_TIMEOUT: &str = "5s";
 /// A process that died in mid-transaction gives its locks back after this.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 
-/// What takes from a queue walks its index in its order and stops early. A queue is empty whenever Postgres
-/// counts it, and plans that are as good for an empty one read all that waits in it, or was ever taken.
-/// Without `jit`, which would compile whatever still has to be sorted.
-const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off; \
+/// What takes from a queue walks its index in its order and stops early. A queue is empty whenever
+/// Postgres counts it, and plans that are as good for an empty one read all that waits in it, or was
+/// ever taken. Without `jit`, which would compile whatever still has to be sorted.
+///
+/// For `set local`, before what else is set.
+pub const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off; \
     set local enable_seqscan = off; set local jit = off";
 
 /// The role that a process's statements run as. Neither owns tables nor passes row level security.
@@ -153,8 +155,8 @@ impl Database {
         self.begin(&format!("{IN_ORDER}; set local app.scope"), "dispatch").await
     }
 
-    /// The same for claims that are not waited for on disk: one that a crash of Postgres takes back is made
-    /// again.
+    /// The same for claims that are not waited for on disk: one that a crash of Postgres takes back is
+    /// made again.
     pub(crate) async fn claims(&self) -> Result<Tx, StoreError> {
         let setting =
             format!("synchronous_commit = off; set local {IN_ORDER}; set local app.scope");

@@ -10,6 +10,7 @@ mod claim;
 mod due;
 pub mod generated;
 mod health;
+mod looks;
 mod record;
 mod settle;
 mod tell;
@@ -35,7 +36,8 @@ use crate::{
 
 pub use busy::Busy;
 pub use claim::{OfCall, claim_of_call};
-pub use due::{Capacity, Due, Looks, claim_due};
+pub use due::{Capacity, Due, claim_due};
+pub use looks::Looks;
 pub use record::Recorder;
 pub use settle::{Attempted, Next};
 pub use tell::{OwnersNotice, owners_notice};
@@ -122,11 +124,14 @@ pub struct Backlog {
 pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
     const OPERATION: &str = "deliveries.backlog";
     let mut tx = db.queue().await?;
-    let row =
-        query!("select min(created_at) as oldest from webhook_deliveries where state = 'pending'")
-            .fetch_one(&mut *tx)
-            .await
-            .during(OPERATION)?;
+    // As the predicate of its index says.
+    let row = query!(
+        "select min(created_at) as oldest from webhook_deliveries
+         where state = 'pending' and attempts >= 0"
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .during(OPERATION)?;
     commit(tx, OPERATION).await?;
     Ok(Backlog { oldest: row.oldest })
 }
@@ -141,7 +146,7 @@ pub(crate) async fn begin_anew(
     query!(
         "update webhook_deliveries set state = 'pending', owner = 'queue', settled_at = null,
              earlier_attempts = earlier_attempts + attempts, attempts = 0, attempting_since = null,
-             next_attempt_at = $2
+             next_attempt_at = greatest($2, now())
          where id = any($1) and state <> 'pending'",
         deliveries,
         at,

@@ -1,16 +1,13 @@
 //! The queue: what is due, a fair share for every endpoint.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use contract::ids::{EndpointId, OrganizationId};
 use sqlx::{postgres::types::PgInterval, query, query_as};
 use uuid::Uuid;
 
-use super::{Claimed, ENDED_AT_ONCE, LEASE, WORKFLOW_GRACE, claim::take, end_pending};
+use super::{Claimed, ENDED_AT_ONCE, LEASE, Looks, WORKFLOW_GRACE, claim::take, end_pending};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -24,12 +21,6 @@ const AT_ONCE: u32 = 32;
 const AT_ONCE_FAILING: u32 = 4;
 /// Attempts at the endpoints of one organization at once: many that hang hold a part of our places.
 const AT_ONCE_ORGANIZATION: u32 = 128;
-/// Deliveries of one endpoint in one claim, so that a long backlog leaves room for others in it.
-const SHARE: u32 = 32;
-/// An endpoint that got so many has a backlog, and is left out of the looks of the next moment: they stay
-/// short for others, and its own claims are few and large.
-const BACKLOG: usize = 8;
-const REST: Duration = Duration::from_millis(20);
 /// Endpoints served by one claim, the longest waiting first: the next claim has the others.
 const SERVED: usize = 256;
 /// A rate is kept by the time that the next delivery may leave; a look that comes a little late makes
@@ -39,15 +30,6 @@ const LATE: f64 = 0.05;
 const PROBE_AGAIN: f64 = 1.0;
 /// Events that wait for an earlier one put off by one look; others are met by the next.
 const PUT_OFF: i64 = 200;
-/// A walk through the whole queue that takes longer is not made by each look, but this often, and never for
-/// more than a small part of the time.
-const SLOW: Duration = Duration::from_millis(3);
-const WHOLE: Duration = Duration::from_secs(1);
-const WHOLE_SHARE: u32 = 20;
-/// The others walk each endpoint's from so long before its front: an event is written before it is committed.
-const LATE_COMMIT: TimeDelta = TimeDelta::milliseconds(250);
-/// Endpoints whose front is known; the others are walked as a whole.
-const KNOWN: usize = 1000;
 
 /// What the process can take.
 #[derive(Debug, Clone, Default)]
@@ -74,77 +56,12 @@ impl Capacity {
     }
 }
 
-/// What a process remembers of its last looks.
-///
-/// Where a queue began is what is useful of it: all that was taken lies before, and as long as any snapshot
-/// in the database is older, a look that begins there reads all of it again.
-#[derive(Debug, Default)]
-pub struct Looks {
-    fronts: BTreeMap<Uuid, DateTime<Utc>>,
-    /// When the whole queue is walked again: what is committed late lies before a front, too.
-    whole_at: Option<Instant>,
-    /// Endpoints with a backlog, and until when they are left out.
-    resting: HashMap<Uuid, Instant>,
-}
-
-impl Looks {
-    /// Begins one. Whether it walks the whole queue.
-    fn begin(&mut self) -> bool {
-        let now = Instant::now();
-        self.resting.retain(|_, until| *until > now);
-        let is_whole = self.whole_at.is_none_or(|at| at <= now);
-        if is_whole {
-            self.fronts.clear();
-        }
-        is_whole
-    }
-
-    /// The whole queue was walked, in this time.
-    fn walked(&mut self, took: Duration) {
-        let again = || Instant::now() + WHOLE.max(took * WHOLE_SHARE);
-        self.whole_at = (took > SLOW).then(again);
-    }
-
-    /// From where to look at the endpoints that are known, by id.
-    fn floors(&self) -> (Vec<Uuid>, Vec<DateTime<Utc>>) {
-        self.fronts.iter().map(|(id, front)| (*id, *front - LATE_COMMIT)).unzip()
-    }
-
-    /// What lies between endpoints that are known: after the one, before the other.
-    fn gaps(&self) -> (Vec<Uuid>, Vec<Uuid>) {
-        let known = || self.fronts.keys().copied();
-        let after = std::iter::once(Uuid::nil()).chain(known());
-        (after.collect(), known().chain([Uuid::max()]).collect())
-    }
-
-    /// What a look at `now` has found.
-    fn learn(&mut self, found: impl Iterator<Item = (Uuid, DateTime<Utc>)>, now: DateTime<Utc>) {
-        self.fronts.values_mut().for_each(|front| *front = now);
-        for (id, since) in found {
-            if self.fronts.len() < KNOWN || self.fronts.contains_key(&id) {
-                self.fronts.insert(id, since);
-            }
-        }
-    }
-
-    /// Whoever got much has a backlog.
-    fn rest(&mut self, claimed: &[Claimed]) {
-        let mut counts: HashMap<Uuid, usize> = HashMap::new();
-        for delivery in claimed {
-            *counts.entry(delivery.endpoint_id.0).or_default() += 1;
-        }
-        let until = Instant::now() + REST;
-        let much = counts.into_iter().filter(|(_, count)| *count >= BACKLOG);
-        self.resting.extend(much.map(|(id, _)| (id, until)));
-    }
-}
-
 /// What was due.
 #[derive(Debug, Default)]
 pub struct Due {
     /// The caller's to attempt.
     pub claimed: Vec<Claimed>,
-    /// Whether more is held back only by a rate or by what its endpoint just got, and due within moments.
+    /// Whether more is held back only by a rate, or by what its endpoint just got.
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
@@ -186,23 +103,33 @@ pub async fn claim_due(
     due.is_full |= put_off(&mut tx, &shares, &picked).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
     due.claimed = take(&mut tx, sealer, &ids).await?;
-    looks.rest(&due.claimed);
+    looks.claimed(due.claimed.iter().map(|claimed| claimed.endpoint_id.0));
     probe(&mut tx, &shares, &picked).await?;
     pace(&mut tx, &shares, &due.claimed).await?;
     commit(tx, OPERATION).await?;
     Ok(due)
 }
 
-/// Who may get how much now. Walks from endpoint to endpoint, whatever the length of their queues.
-async fn shares(
-    tx: &mut Tx,
-    capacity: &Capacity,
-    looks: &mut Looks,
-    due: &mut Due,
-) -> Result<Vec<Share>, StoreError> {
-    let (is_whole, began) = (looks.begin(), Instant::now());
-    let ((known, floors), (after, before)) = (looks.floors(), looks.gaps());
-    let mut rows = query!(
+/// An endpoint with something due.
+struct Found {
+    id: Uuid,
+    organization_id: Uuid,
+    rate_limit: Option<i32>,
+    retry_count: i32,
+    is_ordered: bool,
+    is_probed: bool,
+    is_open: bool,
+    is_live: bool,
+    is_paced: bool,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+/// Walks from endpoint to endpoint, whatever the length of their queues; the longest due first.
+async fn walk(tx: &mut Tx, looks: &mut Looks) -> Result<Vec<Found>, StoreError> {
+    let (walk, began) = (looks.begin(), Instant::now());
+    let mut found = query_as!(
+        Found,
         r#"with recursive unknown (webhook_id, since, before) as (
              select first.*, gap.before from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
              cross join lateral (
@@ -222,7 +149,8 @@ async fn shares(
          ), due as (
              select webhook_id, since from unknown where since <= now()
              union all
-             select known.id, first.since from unnest($3::uuid[], $4::timestamptz[]) as known (id, floor)
+             select known.id, first.since
+             from unnest($3::uuid[], $4::timestamptz[]) as known (id, floor)
              cross join lateral (
                  select d.next_attempt_at as since from webhook_deliveries d
                  where d.webhook_id = known.id and d.state = 'pending' and d.owner = 'queue'
@@ -230,50 +158,59 @@ async fn shares(
                  order by d.next_attempt_at limit 1
              ) first
          )
-         select w.id, w.organization_id, w.circuit <> 'closed' as "is_probed!", w.rate_limit,
-             w.retry_count, w.ordering = 'call' as "is_ordered!",
+         select w.id, w.organization_id, w.rate_limit, w.retry_count,
+             w.ordering = 'call' as "is_ordered!", w.circuit <> 'closed' as "is_probed!",
+             w.circuit <> 'closed' and w.circuit_probe_at > now() as "is_open!",
              w.enabled and w.deleted_at is null as "is_live!",
              coalesce(w.paced_until > now(), false) as "is_paced!",
-             w.circuit <> 'closed' and w.circuit_probe_at > now() as "is_open!",
              due.since as "since!", now() as "now!"
          from due join webhooks w on w.id = due.webhook_id"#,
-        &after,
-        &before,
-        &known,
-        &floors,
+        &walk.after,
+        &walk.before,
+        &walk.known,
+        &walk.floors,
     )
     .fetch_all(&mut **tx)
     .await
-    .during("deliveries.shares")?;
-    rows.sort_by_key(|row| row.since);
-    if is_whole {
+    .during("deliveries.walk")?;
+    if walk.is_whole {
         looks.walked(began.elapsed());
     }
-    if let Some(now) = rows.first().map(|row| row.now) {
-        looks.learn(rows.iter().map(|row| (row.id, row.since)), now);
+    if let Some(now) = found.first().map(|found| found.now) {
+        looks.learn(found.iter().map(|found| (found.id, found.since)), now);
     }
+    found.sort_by_key(|found| found.since);
+    Ok(found)
+}
+
+/// Who may get how much now.
+async fn shares(
+    tx: &mut Tx,
+    capacity: &Capacity,
+    looks: &mut Looks,
+    due: &mut Due,
+) -> Result<Vec<Share>, StoreError> {
     let (mut shares, mut over) = (Vec::new(), Vec::new());
-    for row in rows {
-        let under_way = capacity.at(row.organization_id, row.id);
-        let paced = row.rate_limit.is_some() && row.is_paced;
-        let room = Capacity::most(row.retry_count > 0).saturating_sub(under_way).min(SHARE);
-        let left = capacity.left_to(row.organization_id);
+    for found in walk(tx, looks).await? {
+        let under_way = capacity.at(found.organization_id, found.id);
+        let room = Capacity::most(found.retry_count > 0).saturating_sub(under_way);
+        let left = capacity.left_to(found.organization_id);
         match room.min(left) {
-            _ if row.is_open => {}
-            _ if !row.is_live => over.push(row.id),
-            _ if looks.resting.contains_key(&row.id) => due.is_paced = true,
+            _ if found.is_open => {}
+            _ if !found.is_live => over.push(found.id),
+            _ if looks.is_resting(found.id) => due.is_paced = true,
             0 => due.is_full = true,
-            _ if paced => due.is_paced = true,
+            _ if found.rate_limit.is_some() && found.is_paced => due.is_paced = true,
             room => shares.push(Share {
-                organization: row.organization_id,
-                endpoint: row.id,
+                organization: found.organization_id,
+                endpoint: found.id,
                 under_way,
-                room: if row.is_probed { 1 } else { room },
+                room: if found.is_probed { 1 } else { room },
                 left,
-                is_ordered: row.is_ordered,
-                is_probed: row.is_probed,
-                rate: row.rate_limit,
-                since: row.since,
+                is_ordered: found.is_ordered,
+                is_probed: found.is_probed,
+                rate: found.rate_limit,
+                since: found.since,
             }),
         }
     }
@@ -376,8 +313,8 @@ struct Picked {
     endpoint: Uuid,
 }
 
-/// Who has the fewest under way first, so that a slow endpoint keeps no place from another. Within a call of an ordered endpoint, only what
-/// no earlier event still waits before.
+/// Who has the fewest under way first, so that a slow endpoint keeps no place from another. Within a
+/// call of an ordered endpoint, only what no earlier event still waits before.
 async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, StoreError> {
     let of = |field: fn(&Share) -> Uuid| shares.iter().map(field).collect::<Vec<Uuid>>();
     let rooms: Vec<i64> = shares.iter().map(|share| i64::from(share.room)).collect();
@@ -445,11 +382,13 @@ async fn put_off(tx: &mut Tx, shares: &[Share], picked: &[Picked]) -> Result<boo
                      else first.next_attempt_at end as free_at
              from webhook_deliveries q
              cross join lateral (
-                 select e.id, e.owner, e.attempting_since, e.next_attempt_at
-                 from webhook_deliveries e
-                 where e.call_id = q.call_id and e.webhook_id = q.webhook_id
-                   and e.state = 'pending' and e.event_id < q.event_id
-                 order by e.event_id limit 1
+                 -- A call has few; the order of all events is no way to find them.
+                 select * from (
+                     select e.id, e.event_id, e.owner, e.attempting_since, e.next_attempt_at
+                     from webhook_deliveries e
+                     where e.call_id = q.call_id and e.webhook_id = q.webhook_id
+                       and e.state = 'pending' and e.event_id < q.event_id offset 0
+                 ) earlier order by event_id limit 1
              ) first
              where q.webhook_id = any($1) and q.state = 'pending' and q.owner = 'queue'
                and q.next_attempt_at <= now() and q.call_id is not null

@@ -16,7 +16,7 @@ const QUEUE: usize = 1024;
 /// Most in one commit.
 const GROUP: usize = 200;
 /// Nobody outside waits for a commit, so each gathers what ends within a moment.
-const GATHER: Duration = Duration::from_millis(15);
+const GATHER: Duration = Duration::from_millis(5);
 /// Within the rest of a claim.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Written one by one, so many at once.

@@ -1,6 +1,7 @@
 //! How Postgres answers a statement, as it is checked at compile time.
 
 use serde_json::Value;
+use store::database::IN_ORDER;
 use tokio_postgres::{Client, SimpleQueryMessage::Row};
 
 use super::World;
@@ -33,10 +34,11 @@ impl World {
 
     /// The same as the worker's role, of what takes from a queue.
     pub(crate) async fn plan_of_worker(&self, statement: &str, arguments: &str) -> String {
-        let session = "set local role postcall_worker; set local app.scope = 'dispatch';
-            set local plan_cache_mode = force_generic_plan; set local enable_sort = off;
-            set local enable_bitmapscan = off; set local enable_seqscan = off; set local jit = off";
-        plan(&self.db, session, statement, arguments).await
+        let session = format!(
+            "set local role postcall_worker; set local app.scope = 'dispatch';
+             set local plan_cache_mode = force_generic_plan; set local {IN_ORDER}"
+        );
+        plan(&self.db, &session, statement, arguments).await
     }
 }
 

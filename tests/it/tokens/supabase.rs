@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -16,7 +19,7 @@ use crate::harness::World;
 
 const SET: &str = include_str!("../../fixtures/supabase/jwks.json");
 const RSA_KEY: &str = include_str!("../../fixtures/supabase/rs256_private_key_test_only.pem");
-const RSA_KID: &str = "an RSA key";
+pub(super) const RSA_KID: &str = "an RSA key";
 const FIXTURES: &str = include_str!("../../fixtures/supabase/tokens.json");
 
 /// The running server; ends with its test's runtime.
@@ -115,9 +118,12 @@ pub(super) fn signed_rs256(claims: &Value) -> String {
     encode(&header, claims, &rsa_key()).expect("a token")
 }
 
-/// The public RSA key as whoever confuses algorithms would take it for a secret.
-pub(super) fn rsa_modulus() -> String {
-    public_rsa_key()["n"].as_str().expect("a text").to_owned()
+/// The public RSA key in the forms that whoever confuses algorithms would take for a secret.
+pub(super) fn rsa_secrets() -> [Vec<u8>; 3] {
+    let key = public_rsa_key();
+    let modulus = key["n"].as_str().expect("a text").to_owned();
+    let bytes = URL_SAFE_NO_PAD.decode(&modulus).expect("base64");
+    [key.to_string().into_bytes(), modulus.into_bytes(), bytes]
 }
 
 pub(super) fn signed_es256(claims: &Value, kid: &str) -> String {

@@ -1,0 +1,159 @@
+//! What a process remembers of its last looks into the queue.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+/// A walk through the whole queue that takes longer is not made by each look, but so often, and for
+/// a small part of the time only.
+const SLOW: Duration = Duration::from_millis(3);
+const WHOLE: Duration = Duration::from_secs(1);
+const WHOLE_SELDOM: Duration = Duration::from_secs(10);
+const WHOLE_SHARE: u32 = 20;
+/// Looks begin so long before a front: an event is written before it is committed.
+const LATE_COMMIT: TimeDelta = TimeDelta::milliseconds(250);
+/// Endpoints whose front is known; the others are walked as wholes.
+const KNOWN: usize = 1000;
+/// An endpoint that got so many at once has a backlog, and is served again after a moment: the looks
+/// between have little to claim, and its own claims are few and large.
+const BACKLOG: usize = 8;
+const REST: Duration = Duration::from_millis(20);
+
+/// Where the queue of each endpoint begins, and who has just got much.
+///
+/// What was taken lies before a front, and as long as any snapshot in the database is older, a walk
+/// that begins there reads all of it again.
+#[derive(Debug, Default)]
+pub struct Looks {
+    fronts: BTreeMap<Uuid, DateTime<Utc>>,
+    /// When the whole queue is walked again: what is committed late lies before a front, too.
+    whole_at: Option<Instant>,
+    resting: HashMap<Uuid, Instant>,
+}
+
+/// Where a look walks, in the order of endpoints.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) is_whole: bool,
+    /// Endpoints that are known, and from when on to look at each.
+    pub(super) known: Vec<Uuid>,
+    pub(super) floors: Vec<DateTime<Utc>>,
+    /// All others lie after one of these and before the next.
+    pub(super) after: Vec<Uuid>,
+    pub(super) before: Vec<Uuid>,
+}
+
+impl Looks {
+    pub(super) fn begin(&mut self) -> Walk {
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let is_whole = self.whole_at.is_none_or(|at| at <= now);
+        if is_whole {
+            // Of one that fails, the next look is none.
+            self.whole_at = Some(now + WHOLE);
+            if self.fronts.len() >= KNOWN {
+                self.fronts.clear();
+            }
+        }
+        let fronts = self.fronts.iter().filter(|_| !is_whole);
+        let (known, floors): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+            fronts.map(|(id, front)| (*id, *front - LATE_COMMIT)).unzip();
+        let after = std::iter::once(Uuid::nil()).chain(known.iter().copied()).collect();
+        let before = known.iter().copied().chain([Uuid::max()]).collect();
+        Walk { is_whole, known, floors, after, before }
+    }
+
+    /// The whole queue was walked, in this time.
+    pub(super) fn walked(&mut self, took: Duration) {
+        let again = || Instant::now() + (took * WHOLE_SHARE).clamp(WHOLE, WHOLE_SELDOM);
+        self.whole_at = (took > SLOW).then(again);
+    }
+
+    /// A look at `now`, by Postgres' clock, has found the first that is due of these endpoints.
+    pub(super) fn learn(
+        &mut self,
+        found: impl Iterator<Item = (Uuid, DateTime<Utc>)>,
+        now: DateTime<Utc>,
+    ) {
+        self.fronts.values_mut().for_each(|front| *front = now);
+        for (id, since) in found {
+            if self.fronts.len() < KNOWN || self.fronts.contains_key(&id) {
+                self.fronts.insert(id, since);
+            }
+        }
+    }
+
+    pub(super) fn is_resting(&self, endpoint: Uuid) -> bool {
+        self.resting.contains_key(&endpoint)
+    }
+
+    /// Deliveries of these endpoints were claimed.
+    pub(super) fn claimed(&mut self, endpoints: impl Iterator<Item = Uuid>) {
+        let mut counts: HashMap<Uuid, usize> = HashMap::new();
+        endpoints.for_each(|id| *counts.entry(id).or_default() += 1);
+        let until = Instant::now() + REST;
+        let much = counts.into_iter().filter(|(_, count)| *count >= BACKLOG);
+        self.resting.extend(much.map(|(id, _)| (id, until)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    #[test]
+    fn a_queue_that_is_walked_quickly_is_always_walked_as_a_whole() {
+        let mut looks = Looks::default();
+        for _ in 0..3 {
+            let walk = looks.begin();
+            assert!(walk.is_whole && walk.known.is_empty());
+            assert_eq!((walk.after, walk.before), (vec![Uuid::nil()], vec![Uuid::max()]));
+            looks.walked(Duration::from_millis(1));
+            looks.learn([(id(5), Utc::now())].into_iter(), Utc::now());
+        }
+    }
+
+    #[test]
+    fn after_a_slow_walk_looks_begin_at_the_fronts() {
+        let mut looks = Looks::default();
+        assert!(looks.begin().is_whole);
+        looks.walked(Duration::from_millis(50));
+        let (now, since) = (Utc::now(), Utc::now() - TimeDelta::seconds(9));
+        looks.learn([(id(7), since), (id(5), since)].into_iter(), now);
+        let walk = looks.begin();
+        assert!(!walk.is_whole);
+        assert_eq!((walk.known, walk.floors), (vec![id(5), id(7)], vec![since - LATE_COMMIT; 2]));
+        assert_eq!(walk.after, [Uuid::nil(), id(5), id(7)]);
+        assert_eq!(walk.before, [id(5), id(7), Uuid::max()]);
+        // Whoever has nothing due begins now, and is not forgotten.
+        looks.learn([(id(7), since)].into_iter(), now);
+        assert_eq!(looks.begin().floors, [now - LATE_COMMIT, since - LATE_COMMIT]);
+    }
+
+    #[test]
+    fn a_whole_walk_that_fails_or_takes_for_ever_is_made_again_and_not_at_once() {
+        let mut looks = Looks::default();
+        assert!(looks.begin().is_whole && !looks.begin().is_whole);
+        looks.walked(Duration::from_secs(14));
+        let seldom = Instant::now() + WHOLE_SELDOM;
+        assert!(looks.whole_at.is_some_and(|at| at <= seldom));
+    }
+
+    #[test]
+    fn whoever_gets_much_rests() {
+        let mut looks = Looks::default();
+        looks.claimed([id(5); BACKLOG].into_iter().chain([id(7)]));
+        assert!(looks.is_resting(id(5)) && !looks.is_resting(id(7)));
+        looks.resting.insert(id(5), Instant::now());
+        looks.begin();
+        assert!(!looks.is_resting(id(5)));
+    }
+}
