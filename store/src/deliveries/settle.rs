@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::ids::{EndpointId, OrganizationId};
 use serde_json::{Value, json};
 use sqlx::{postgres::types::PgInterval, query};
@@ -21,6 +21,9 @@ use crate::{
     database::{Tx, commit},
     error::During,
 };
+
+/// How exact the time of an endpoint's last attempt is while nothing else changes.
+const LAST_TRIGGERED: TimeDelta = TimeDelta::seconds(1);
 
 /// An attempt that was made.
 #[derive(Debug, Clone)]
@@ -84,6 +87,8 @@ pub(super) struct Endpoint {
     pub(super) notice: Option<Notice>,
     gone: bool,
     last: (Option<i32>, Option<&'static str>),
+    /// Whether its row says all this already, as of a moment ago.
+    is_told: bool,
 }
 
 /// Writes down attempts and says how each delivery goes on.
@@ -147,10 +152,13 @@ async fn judge(
     let found = found(group);
     let ids: Vec<Uuid> = found.keys().copied().collect();
     let rows = query!(
-        "select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe,
-             circuit_probe_at, circuit_trips, failing_since, failing_clock_at, failing_warned
-         from webhooks where id = any($1) order by id for no key update",
+        r#"select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe,
+             circuit_probe_at, circuit_trips, failing_since, failing_clock_at, failing_warned,
+             last_status, last_error,
+             coalesce(last_triggered_at > $2::timestamptz, false) as "is_recent!"
+         from webhooks where id = any($1) order by id for no key update"#,
         &ids,
+        now - LAST_TRIGGERED,
     )
     .fetch_all(&mut **tx)
     .await
@@ -181,6 +189,10 @@ async fn judge(
             after,
             notice,
             gone: of_it().any(|attempt| attempt.gone),
+            is_told: row.is_recent
+                && after == before
+                && notice.is_none()
+                && (row.last_status, row.last_error.as_deref()) == last,
             last,
         };
         (EndpointId(row.id), endpoint)
@@ -352,22 +364,29 @@ async fn move_on(
     Ok(moved.into_iter().map(|row| row.id).collect())
 }
 
+/// Endpoints about which there is something to say. One that is busy and well is written once a
+/// second: all that reads it would walk over its earlier versions.
 async fn update(
     tx: &mut Tx,
     endpoints: &BTreeMap<EndpointId, Endpoint>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let changed = endpoints.iter().filter(|(_, endpoint)| !endpoint.is_told);
+    let (ids, endpoints): (Vec<Uuid>, Vec<&Endpoint>) =
+        changed.map(|(id, endpoint)| (id.0, endpoint)).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
     let of = |field: fn(&Endpoint) -> Option<DateTime<Utc>>| {
-        endpoints.values().map(field).collect::<Vec<_>>()
+        endpoints.iter().map(|endpoint| field(endpoint)).collect::<Vec<_>>()
     };
-    let ids: Vec<Uuid> = endpoints.keys().map(|id| id.0).collect();
-    let statuses: Vec<Option<i32>> = endpoints.values().map(|e| e.last.0).collect();
-    let errors: Vec<Option<&str>> = endpoints.values().map(|e| e.last.1).collect();
-    let failures: Vec<i32> = endpoints.values().map(|e| e.after.failures).collect();
-    let circuits: Vec<&str> = endpoints.values().map(|e| e.after.circuit.as_str()).collect();
-    let trips: Vec<i32> = endpoints.values().map(|e| e.after.trips).collect();
-    let warned: Vec<i16> = endpoints.values().map(|e| e.after.warned).collect();
-    let reasons: Vec<Option<&str>> = endpoints.values().map(Endpoint::disabled).collect();
+    let statuses: Vec<Option<i32>> = endpoints.iter().map(|e| e.last.0).collect();
+    let errors: Vec<Option<&str>> = endpoints.iter().map(|e| e.last.1).collect();
+    let failures: Vec<i32> = endpoints.iter().map(|e| e.after.failures).collect();
+    let circuits: Vec<&str> = endpoints.iter().map(|e| e.after.circuit.as_str()).collect();
+    let trips: Vec<i32> = endpoints.iter().map(|e| e.after.trips).collect();
+    let warned: Vec<i16> = endpoints.iter().map(|e| e.after.warned).collect();
+    let reasons: Vec<Option<&str>> = endpoints.iter().map(|e| e.disabled()).collect();
     query!(
         "update webhooks w set last_triggered_at = $12::timestamptz, last_status = e.status,
              last_error = e.error, retry_count = e.failures, circuit = e.circuit,

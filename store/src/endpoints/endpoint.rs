@@ -77,7 +77,7 @@ pub struct Endpoint {
     pub failing_since: Option<DateTime<Utc>>,
     /// Failures since the last success.
     pub retry_count: i32,
-    /// Time of the last attempt.
+    /// Time of the last attempt, to a second while nothing else changes.
     pub last_triggered_at: Option<DateTime<Utc>>,
     /// HTTP status of the last attempt.
     pub last_status: Option<i32>,
