@@ -131,13 +131,8 @@ async fn walk(tx: &mut Tx, looks: &mut Looks) -> Result<Vec<Found>, StoreError> 
     let mut found = query_as!(
         Found,
         r#"with recursive unknown (webhook_id, since, before) as (
-             select first.*, gap.before from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
-             cross join lateral (
-                 select d.webhook_id, d.next_attempt_at from webhook_deliveries d
-                 where d.state = 'pending' and d.owner = 'queue'
-                   and d.webhook_id > gap.after and d.webhook_id < gap.before
-                 order by d.webhook_id, d.next_attempt_at limit 1
-             ) first
+             select after, null::timestamptz, before
+             from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
              union all
              select next.*, unknown.before from unknown
              cross join lateral (
