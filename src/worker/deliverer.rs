@@ -12,7 +12,7 @@ use contract::{
 use secrecy::SecretString;
 use store::{
     Database, StoreError,
-    deliveries::{self, Capacity, Claimed, Due, Looks, Next},
+    deliveries::{self, Capacity, Claimed, Due, Haste, Looks, Next},
     recoveries,
     signals::{self, Listener},
 };
@@ -146,7 +146,7 @@ impl Deliverer {
                 retry_after_seconds: None,
                 schedule: delivery.schedule.clone(),
             };
-            match this.webhooks.attempt_claimed(delivery, pass).await {
+            match this.webhooks.attempt_claimed(delivery, pass, Haste::Queued).await {
                 Ok(Made { next: Next::Workflow(_), retry_after, .. }) => {
                     input.retry_after_seconds = retry_after.map(|asked| asked.as_secs());
                     this.start(input).await;
@@ -229,6 +229,7 @@ enum Wait {
 impl Wait {
     fn after(due: &Due) -> Self {
         match due {
+            Due { is_alone: true, is_paced: false, is_full: false, .. } => Self::ForNews,
             Due { claimed, .. } if !claimed.is_empty() => Self::For(PAUSE),
             Due { is_paced: true, .. } => Self::ForMore,
             Due { is_full: true, .. } => Self::ForRoom,

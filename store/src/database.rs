@@ -32,13 +32,16 @@ const LOCK_TIMEOUT: &str = "5s";
 /// A process that died in mid-transaction gives its locks back after this.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 
+/// For statements that go by key: one plan fits all values, and planning anew over every partition would
+/// cost more than running. A plan that is made while a table is small would read all of it from then
+/// on, until Postgres counts it again; and `jit` would compile what has no other way.
+pub const BY_KEY: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+
 /// What takes from a queue walks its index in its order and stops early. A queue is empty whenever
 /// Postgres counts it, and plans that are as good for an empty one read all that waits in it, or was
-/// ever taken. Without `jit`, which would compile whatever still has to be sorted.
-///
-/// For `set local`, before what else is set.
-pub const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off; \
-    set local enable_seqscan = off; set local jit = off";
+/// ever taken. For `set local`, before what else is set, beside [`BY_KEY`].
+pub const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off";
 
 /// The role that a process's statements run as. Neither owns tables nor passes row level security.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +79,7 @@ impl Database {
         let options = connect_options(url)?;
         let options = match role {
             Role::Api => options,
-            // Its statements go by key, so one plan fits all values; planning anew over every
-            // partition would cost more than running.
-            Role::Worker | Role::Intake => {
-                options.options([("plan_cache_mode", "force_generic_plan")])
-            }
+            Role::Worker | Role::Intake => options.options(BY_KEY),
         };
         let pool = PgPoolOptions::new()
             .max_connections(size)
@@ -173,7 +172,7 @@ impl Database {
     pub(crate) async fn billing(&self) -> Result<Tx, StoreError> {
         self.begin(
             "statement_timeout = '10min'; set local plan_cache_mode = force_custom_plan; \
-             set local app.scope",
+             set local enable_seqscan = on; set local jit = on; set local app.scope",
             "billing",
         )
         .await

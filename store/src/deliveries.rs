@@ -38,7 +38,7 @@ pub use busy::Busy;
 pub use claim::{OfCall, claim_of_call};
 pub use due::{Capacity, Due, claim_due};
 pub use looks::Looks;
-pub use record::Recorder;
+pub use record::{Haste, Recorder};
 pub use settle::{Attempted, Next};
 pub use tell::{OwnersNotice, owners_notice};
 pub use turn::{Turn, claim_turn};

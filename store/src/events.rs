@@ -108,21 +108,10 @@ async fn emit(
     event_type: &'static str,
     effect_key: &str,
 ) -> Result<bool, StoreError> {
-    let Told { identity, key, .. } = told;
-    let (organization, call) = (identity.organization_id, identity.call_id);
-    let event = NewEvent { organization, event_type, effect_key, call: Some(call) };
-    let Some(written) = insert(tx, event, call_data(told)).await? else { return Ok(false) };
-    let assistant = query!(
-        "select assistant_id from calls where id = $1 and created_at = $2",
-        call.0,
-        key.created_at
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during("events.emit")?;
-    let assistant = assistant.and_then(|call| call.assistant_id);
-    fan_out(tx, event, &written, assistant).await?;
-    Ok(true)
+    let call = Some((told.identity.call_id, told.key));
+    let event =
+        NewEvent { organization: told.identity.organization_id, event_type, effect_key, call };
+    write(tx, event, call_data(told)).await
 }
 
 /// Writes an event about the organization itself, once per `effect_key`, and its deliveries. An endpoint
@@ -134,57 +123,7 @@ pub(crate) async fn emit_organization(
     effect_key: &str,
     data: Value,
 ) -> Result<bool, StoreError> {
-    let event = NewEvent { organization, event_type, effect_key, call: None };
-    let Some(written) = insert(tx, event, data).await? else { return Ok(false) };
-    fan_out(tx, event, &written, None).await?;
-    Ok(true)
-}
-
-/// Writes a delivery for each endpoint that subscribes to an event, and for each other why it gets none.
-/// The first attempts at the final events of a call are its workflow's to make, for some minutes, but
-/// for endpoints that must not get things at any time; all others are due at once.
-async fn fan_out(
-    tx: &mut Tx,
-    event: NewEvent<'_>,
-    written: &Written,
-    assistant: Option<Uuid>,
-) -> Result<(), StoreError> {
-    let by_workflow = event.call.is_some() && event.event_type != CALL_STARTED;
-    query!(
-        "with told as (
-             select w.id, w.thin,
-                 w.rate_limit is null and w.ordering = 'none' and w.circuit = 'closed' as inline,
-                 case when not w.events && array[$5, $6, '*']
-                         or (w.assistant_id is not null and w.assistant_id is distinct from $7)
-                         then 'filtered'
-                     when not w.enabled then 'disabled' end as skipped
-             from webhooks w where w.organization_id = $1 and w.deleted_at is null
-         ), skips as (
-             insert into webhook_logs (id, webhook_id, organization_id, event, event_id, kind,
-                 error, attempt_number)
-             select gen_random_uuid(), id, $1, $5, $2, 'skip', skipped, 0
-             from told where skipped is not null
-         )
-         insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id, body,
-             event, next_attempt_at)
-         select gen_random_uuid(), $1, $2, id, $3, case when thin then $9 else $4 end, $5,
-             case when inline and $8 then now() + interval '5 minutes' else now() end
-         from told where skipped is null
-         on conflict (event_id, webhook_id) do nothing",
-        event.organization.0,
-        written.id,
-        event.call.map(|call| call.0),
-        written.body,
-        event.event_type,
-        family(event.event_type),
-        assistant,
-        by_workflow,
-        written.thin,
-    )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .during("events.fan_out")
+    write(tx, NewEvent { organization, event_type, effect_key, call: None }, data).await
 }
 
 /// What an event is of.
@@ -193,43 +132,67 @@ struct NewEvent<'a> {
     organization: OrganizationId,
     event_type: &'static str,
     effect_key: &'a str,
-    call: Option<CallId>,
+    call: Option<(CallId, CallKey)>,
 }
 
-/// An event that is new.
-struct Written {
-    id: Uuid,
-    /// Fixed here: every attempt of every delivery sends and signs these bytes.
-    body: String,
-    /// The same with ids and links only.
-    thin: String,
-}
-
-/// Nothing where an event for the same effect was there.
-async fn insert(
-    tx: &mut Tx,
-    event: NewEvent<'_>,
-    data: Value,
-) -> Result<Option<Written>, StoreError> {
-    let (id, now) = (Uuid::now_v7(), Utc::now());
+/// Writes an event, a delivery for each endpoint that subscribes to it, and for each other why it gets
+/// none; nothing where an event for the same effect was there. In one statement: every call waits for it.
+///
+/// The bytes of a body are fixed here: every attempt of every delivery sends and signs these. The first
+/// attempts at the final events of a call are its workflow's to make, for some minutes, but for endpoints
+/// that must not get things at any time; all others are due at once.
+async fn write(tx: &mut Tx, event: NewEvent<'_>, data: Value) -> Result<bool, StoreError> {
+    let now = Utc::now();
     let payload = envelope(event.event_type, Timestamp(now), data);
     let (body, thin) = (payload.to_string(), thin(&payload).to_string());
-    let inserted = query!(
-        "insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (organization_id, effect_key) where effect_key is not null do nothing",
-        id,
+    let by_workflow = event.call.is_some() && event.event_type != CALL_STARTED;
+    let row = query!(
+        r#"with written as (
+             insert into events (id, organization_id, type, call_id, effect_key, payload, created_at)
+             values ($2, $1, $5, $3, $10, $11, $12)
+             on conflict (organization_id, effect_key) where effect_key is not null do nothing
+             returning id
+         ), told as (
+             select w.id, w.thin,
+                 w.rate_limit is null and w.ordering = 'none' and w.circuit = 'closed' as inline,
+                 case when not w.events && array[$5, $6, '*']
+                         or (w.assistant_id is not null and w.assistant_id is distinct from (
+                             select assistant_id from calls where id = $3 and created_at = $7))
+                         then 'filtered'
+                     when not w.enabled then 'disabled' end as skipped
+             from webhooks w where w.organization_id = $1 and w.deleted_at is null
+                 and exists (select from written)
+         ), skips as (
+             insert into webhook_logs (id, webhook_id, organization_id, event, event_id, kind,
+                 error, attempt_number)
+             select gen_random_uuid(), id, $1, $5, $2, 'skip', skipped, 0
+             from told where skipped is not null
+         ), deliveries as (
+             insert into webhook_deliveries (id, organization_id, event_id, webhook_id, call_id,
+                 body, event, next_attempt_at)
+             select gen_random_uuid(), $1, $2, id, $3, case when thin then $9 else $4 end, $5,
+                 case when inline and $8 then now() + interval '5 minutes' else now() end
+             from told where skipped is null
+             on conflict (event_id, webhook_id) do nothing
+         )
+         select exists (select from written) as "is_new!""#,
         event.organization.0,
+        Uuid::now_v7(),
+        event.call.map(|(call, _)| call.0),
+        body,
         event.event_type,
-        event.call.map(|call| call.0),
+        family(event.event_type),
+        event.call.map(|(_, key)| key.created_at),
+        by_workflow,
+        thin,
         event.effect_key,
         payload,
         now,
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
-    .during("events.insert")?;
-    Ok((inserted.rows_affected() > 0).then_some(Written { id, body, thin }))
+    .during("events.write")?;
+    Ok(row.is_new)
 }
 
 /// `data` of a call event.

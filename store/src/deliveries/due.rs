@@ -65,6 +65,8 @@ pub struct Due {
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
+    /// Whether that was all: one delivery, where there was room for more.
+    pub is_alone: bool,
 }
 
 /// An endpoint with something due, and how much of it may leave.
@@ -100,6 +102,9 @@ pub async fn claim_due(
     }
     let picked = pick(&mut tx, &shares, capacity.room).await?;
     let ids: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
+    let has_room = |share: &Share| share.room > 1 && share.left > 1;
+    due.is_alone =
+        ids.len() == 1 && capacity.room > 1 && shares.len() < SERVED && shares.iter().all(has_room);
     due.is_full |= put_off(&mut tx, &shares, &picked).await?;
     tell_of_waits(&mut tx, &shares, &ids).await?;
     due.claimed = take(&mut tx, sealer, &ids).await?;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use futures::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::settle::{Attempted, Next, settle};
@@ -15,14 +15,39 @@ use crate::{Database, StoreError};
 const QUEUE: usize = 1024;
 /// Most in one commit.
 const GROUP: usize = 200;
-/// Nobody outside waits for a commit, so each gathers what ends within a moment.
-const GATHER: Duration = Duration::from_millis(5);
+/// Each commit gathers what ends within a moment: a short one where a step waits for it.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHER_AWAITED: Duration = Duration::from_millis(5);
 /// Within the rest of a claim.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Written one by one, so many at once.
 const ALONE: usize = 8;
 
-type Job = (Attempted, oneshot::Sender<Result<Next, NotRecorded>>);
+/// Who waits until an attempt is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// The step of a call, or somebody's workflow.
+    Awaited,
+    /// Nobody: it was the queue's.
+    Queued,
+}
+
+struct Job {
+    attempt: Attempted,
+    haste: Haste,
+    reply: oneshot::Sender<Result<Next, NotRecorded>>,
+}
+
+impl Job {
+    /// When it is to be written at the latest.
+    fn until(&self) -> Instant {
+        Instant::now()
+            + match self.haste {
+                Haste::Awaited => GATHER_AWAITED,
+                Haste::Queued => GATHER,
+            }
+    }
+}
 
 /// An attempt that was made and is not in the log: its claim runs out, and it is made again.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,14 +68,14 @@ impl Recorder {
         Self { queue }
     }
 
-    /// Writes an attempt down, and says how its delivery goes on.
+    /// Writes an attempt down and says how its delivery goes on.
     ///
     /// # Errors
     /// When Postgres does not take it.
-    pub async fn record(&self, attempt: Attempted) -> Result<Next, NotRecorded> {
+    pub async fn record(&self, attempt: Attempted, haste: Haste) -> Result<Next, NotRecorded> {
         let (reply, answer) = oneshot::channel();
         let ended = || NotRecorded("the recorder has ended".to_owned());
-        self.queue.send((attempt, reply)).await.map_err(|_| ended())?;
+        self.queue.send(Job { attempt, haste, reply }).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
@@ -58,13 +83,9 @@ impl Recorder {
 async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
     let mut waiting = Vec::with_capacity(GROUP);
     while !waiting.is_empty() || jobs.recv_many(&mut waiting, GROUP).await > 0 {
-        tokio::time::sleep(GATHER).await;
-        while waiting.len() < GROUP
-            && let Ok(job) = jobs.try_recv()
-        {
-            waiting.push(job);
-        }
-        let (attempts, replies): (Vec<_>, Vec<_>) = group(&mut waiting).into_iter().unzip();
+        gather(&mut jobs, &mut waiting).await;
+        let (attempts, replies): (Vec<_>, Vec<_>) =
+            group(&mut waiting).into_iter().map(|job| (job.attempt, job.reply)).unzip();
         match written(&db, &attempts).await {
             Ok(next) => replies.into_iter().zip(next).for_each(|(reply, next)| {
                 drop(reply.send(Ok(next)));
@@ -84,11 +105,22 @@ async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
+/// Waits for others, as long as the most hurried of them can wait.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
+    let Some(mut until) = waiting.iter().map(Job::until).min() else { return };
+    while waiting.len() < GROUP
+        && let Ok(Some(job)) = timeout_at(until, jobs.recv()).await
+    {
+        until = until.min(job.until());
+        waiting.push(job);
+    }
+}
+
 /// What can be written at once. Two attempts at one delivery, of which the first came late, are two
 /// commits: each has a result of its own.
 fn group(waiting: &mut Vec<Job>) -> Vec<Job> {
     let mut seen = HashSet::new();
-    let (now, later) = waiting.drain(..).partition(|(attempt, _)| seen.insert(attempt.delivery.id));
+    let (now, later) = waiting.drain(..).partition(|job| seen.insert(job.attempt.delivery.id));
     *waiting = later;
     now
 }

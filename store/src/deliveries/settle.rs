@@ -76,6 +76,21 @@ pub enum Next {
     Lost,
 }
 
+impl Next {
+    const fn state(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Disabled => "disabled",
+            Self::GivenUp => "failed",
+            Self::Queue | Self::Workflow(_) | Self::Lost => "pending",
+        }
+    }
+
+    const fn owner(&self) -> &'static str {
+        if matches!(self, Self::Workflow(_)) { "workflow" } else { "queue" }
+    }
+}
+
 /// An endpoint of the group.
 pub(super) struct Endpoint {
     pub(super) organization: OrganizationId,
@@ -96,11 +111,9 @@ pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Nex
     const OPERATION: &str = "deliveries.settle";
     let mut tx = db.dispatch().await?;
     let now = Utc::now();
-    lock(&mut tx, group).await?;
     let endpoints = judge(&mut tx, group, now).await?;
-    log(&mut tx, group, now).await?;
     let planned: Vec<Next> = group.iter().map(|attempt| plan(attempt, &endpoints)).collect();
-    let moved = move_on(&mut tx, group, &planned).await?;
+    let moved = move_on(&mut tx, group, &planned, now).await?;
     update(&mut tx, &endpoints, now).await?;
     for (id, endpoint) in &endpoints {
         tell(&mut tx, *id, endpoint, now).await?;
@@ -114,16 +127,6 @@ pub(super) async fn settle(db: &Database, group: &[Attempted]) -> Result<Vec<Nex
     Ok(next
         .map(|(a, next)| if moved.contains(&a.delivery.id.0) { next } else { Next::Lost })
         .collect())
-}
-
-/// Deliveries before endpoints, and each by id: whoever locks both does it so.
-async fn lock(tx: &mut Tx, group: &[Attempted]) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = group.iter().map(|attempt| attempt.delivery.id.0).collect();
-    query!("select id from webhook_deliveries where id = any($1) order by id for update", &ids)
-        .fetch_all(&mut **tx)
-        .await
-        .map(drop)
-        .during("deliveries.lock")
 }
 
 /// What waits for endpoints that are disabled now has ended. In a transaction of its own, for the order
@@ -143,7 +146,8 @@ async fn end_all(
     commit(tx, OPERATION).await
 }
 
-/// Locks the endpoints and finds out how they do after this.
+/// Locks the deliveries and the endpoints, and finds out how these do after this. Deliveries before
+/// endpoints, and each by id: whoever locks both does it so.
 async fn judge(
     tx: &mut Tx,
     group: &[Attempted],
@@ -152,13 +156,18 @@ async fn judge(
     let found = found(group);
     let ids: Vec<Uuid> = found.keys().copied().collect();
     let rows = query!(
-        r#"select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe,
+        r#"with held as materialized (
+             select id from webhook_deliveries where id = any($3) order by id for update
+         )
+         select id, organization_id, url, enabled, rate_limit, retry_count, circuit, circuit_probe,
              circuit_probe_at, circuit_trips, failing_since, failing_clock_at, failing_warned,
              last_status, last_error,
              coalesce(last_triggered_at > $2::timestamptz, false) as "is_recent!"
-         from webhooks where id = any($1) order by id for no key update"#,
+         from webhooks where id = any($1) and (select count(*) from held) >= 0
+         order by id for no key update"#,
         &ids,
         now - LAST_TRIGGERED,
+        &of(group, |attempt| attempt.delivery.id.0),
     )
     .fetch_all(&mut **tx)
     .await
@@ -244,54 +253,8 @@ fn plan(attempt: &Attempted, endpoints: &BTreeMap<EndpointId, Endpoint>) -> Next
     }
 }
 
-async fn log(tx: &mut Tx, group: &[Attempted], now: DateTime<Utc>) -> Result<(), StoreError> {
-    let of = |field: fn(&Attempted) -> Uuid| group.iter().map(field).collect::<Vec<Uuid>>();
-    let number = |value: u128| i32::try_from(value).unwrap_or(i32::MAX);
-    let began: Vec<DateTime<Utc>> = group.iter().map(|a| now - a.latency).collect();
-    let events: Vec<&str> = group.iter().map(|a| a.delivery.event_type.as_str()).collect();
-    let payloads: Vec<&str> = group.iter().map(|a| a.delivery.body.as_str()).collect();
-    let statuses: Vec<Option<i32>> = group.iter().map(|a| a.status.map(i32::from)).collect();
-    let bodies: Vec<&str> = group.iter().map(|a| a.response_body.as_str()).collect();
-    let errors: Vec<Option<&str>> = group.iter().map(|a| a.error).collect();
-    let numbers: Vec<i32> = group
-        .iter()
-        .map(|a| number(u128::from(a.delivery.earlier_attempts + a.attempts())))
-        .collect();
-    let latencies: Vec<i32> = group.iter().map(|a| number(a.latency.as_millis())).collect();
-    let sent: Vec<Value> = group.iter().map(|a| headers(&a.request_headers)).collect();
-    let received: Vec<Value> = group.iter().map(|a| headers(&a.response_headers)).collect();
-    query!(
-        "insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id,
-             payload, status_code, response_body, error, attempt_number, latency_ms,
-             request_headers, response_headers, created_at, delivered_at)
-         select gen_random_uuid(), a.webhook_id, a.organization_id, a.delivery_id, a.event,
-             a.event_id, a.payload::jsonb, a.status, a.response_body, a.error, a.number,
-             a.latency, a.sent, a.received, a.began, case when a.error is null then $15::timestamptz end
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
-             $7::int[], $8::text[], $9::text[], $10::int[], $11::int[], $12::jsonb[],
-             $13::jsonb[], $14::timestamptz[])
-             as a (webhook_id, organization_id, delivery_id, event, event_id, payload, status,
-                 response_body, error, number, latency, sent, received, began)",
-        &of(|a| a.delivery.endpoint_id.0),
-        &of(|a| a.delivery.organization_id.0),
-        &of(|a| a.delivery.id.0),
-        &events as &[&str],
-        &of(|a| a.delivery.event_id),
-        &payloads as &[&str],
-        &statuses as &[Option<i32>],
-        &bodies as &[&str],
-        &errors as &[Option<&str>],
-        &numbers,
-        &latencies,
-        &sent,
-        &received,
-        &began,
-        now,
-    )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .during("deliveries.log")
+fn of<T>(group: &[Attempted], field: fn(&Attempted) -> T) -> Vec<T> {
+    group.iter().map(field).collect()
 }
 
 /// An object; a name that is there twice has a list.
@@ -307,61 +270,88 @@ fn headers(headers: &[(String, String)]) -> Value {
     Value::Object(object)
 }
 
-/// Moves the deliveries on; gives those that were still this claim's. What has arrived has arrived, also
-/// where the claim was over.
+/// Writes the attempts into the log and moves the deliveries on; gives those that were still this
+/// claim's. What has arrived has arrived, also where the claim was over.
 async fn move_on(
     tx: &mut Tx,
     group: &[Attempted],
     planned: &[Next],
+    now: DateTime<Utc>,
 ) -> Result<Vec<Uuid>, StoreError> {
-    let ids: Vec<Uuid> = group.iter().map(|attempt| attempt.delivery.id.0).collect();
-    let claims: Vec<DateTime<Utc>> = group.iter().map(|attempt| attempt.delivery.since).collect();
-    let states: Vec<&str> = planned
+    let number = |value: u128| i32::try_from(value).unwrap_or(i32::MAX);
+    let began: Vec<DateTime<Utc>> = group.iter().map(|a| now - a.latency).collect();
+    let events: Vec<&str> = group.iter().map(|a| a.delivery.event_type.as_str()).collect();
+    let payloads: Vec<&str> = group.iter().map(|a| a.delivery.body.as_str()).collect();
+    let bodies: Vec<&str> = group.iter().map(|a| a.response_body.as_str()).collect();
+    let numbers: Vec<i32> = group
         .iter()
-        .map(|next| match next {
-            Next::Delivered => "delivered",
-            Next::Disabled => "disabled",
-            Next::GivenUp => "failed",
-            Next::Queue | Next::Workflow(_) | Next::Lost => "pending",
-        })
+        .map(|a| number(u128::from(a.delivery.earlier_attempts + a.attempts())))
         .collect();
-    let owners: Vec<&str> = planned
-        .iter()
-        .map(|next| if matches!(next, Next::Workflow(_)) { "workflow" } else { "queue" })
-        .collect();
-    let waits: Vec<PgInterval> = group
-        .iter()
-        .zip(planned)
-        .map(|(attempt, next)| match next {
-            Next::Workflow(wait) => *wait + WORKFLOW_GRACE,
-            _ => attempt.wait().unwrap_or_default(),
-        })
-        // Whole milliseconds, and no wait is above days.
-        .map(|wait| PgInterval {
-            months: 0,
-            days: 0,
-            microseconds: i64::try_from(wait.as_millis()).unwrap_or(0).saturating_mul(1000),
-        })
-        .collect();
+    let latencies: Vec<i32> = group.iter().map(|a| number(a.latency.as_millis())).collect();
     let moved = query!(
-        "update webhook_deliveries d set attempts = d.attempts + 1, attempting_since = null,
+        r#"with made as (
+             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[],
+                 $6::text[], $7::int[], $8::text[], $9::text[], $10::int[], $11::int[],
+                 $12::jsonb[], $13::jsonb[], $14::timestamptz[], $16::timestamptz[], $17::text[],
+                 $18::text[], $19::interval[])
+                 as a (webhook_id, organization_id, delivery_id, event, event_id, payload, status,
+                     response_body, error, number, latency, sent, received, began, since, state,
+                     owner, wait)
+         ), logged as (
+             insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
+                 event_id, payload, status_code, response_body, error, attempt_number, latency_ms,
+                 request_headers, response_headers, created_at, delivered_at)
+             select gen_random_uuid(), webhook_id, organization_id, delivery_id, event, event_id,
+                 payload::jsonb, status, response_body, error, number, latency, sent, received,
+                 began, case when error is null then $15::timestamptz end
+             from made
+         )
+         update webhook_deliveries d set attempts = d.attempts + 1, attempting_since = null,
              state = a.state, owner = a.owner, next_attempt_at = now() + a.wait,
              settled_at = case when a.state <> 'pending' then now() end
-         from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::interval[])
-             as a (id, since, state, owner, wait)
-         where d.id = a.id and (d.state = 'pending' and d.attempting_since = a.since
+         from made a
+         where d.id = a.delivery_id and (d.state = 'pending' and d.attempting_since = a.since
              or a.state = 'delivered' and d.state <> 'delivered')
-         returning d.id",
-        &ids,
-        &claims,
-        &states as &[&str],
-        &owners as &[&str],
-        &waits,
+         returning d.id"#,
+        &of(group, |a| a.delivery.endpoint_id.0),
+        &of(group, |a| a.delivery.organization_id.0),
+        &of(group, |a| a.delivery.id.0),
+        &events as &[&str],
+        &of(group, |a| a.delivery.event_id),
+        &payloads as &[&str],
+        &of(group, |a| a.status.map(i32::from)) as &[Option<i32>],
+        &bodies as &[&str],
+        &of(group, |a| a.error) as &[Option<&str>],
+        &numbers,
+        &latencies,
+        &of(group, |a| headers(&a.request_headers)),
+        &of(group, |a| headers(&a.response_headers)),
+        &began,
+        now,
+        &of(group, |a| a.delivery.since),
+        &planned.iter().map(Next::state).collect::<Vec<_>>() as &[&str],
+        &planned.iter().map(Next::owner).collect::<Vec<_>>() as &[&str],
+        &waits(group, planned),
     )
     .fetch_all(&mut **tx)
     .await
     .during("deliveries.move_on")?;
     Ok(moved.into_iter().map(|row| row.id).collect())
+}
+
+/// How long each delivery waits for what comes next.
+fn waits(group: &[Attempted], planned: &[Next]) -> Vec<PgInterval> {
+    let waits = group.iter().zip(planned).map(|(attempt, next)| match next {
+        Next::Workflow(wait) => *wait + WORKFLOW_GRACE,
+        _ => attempt.wait().unwrap_or_default(),
+    });
+    // Whole milliseconds, and no wait is above days.
+    let interval = |wait: Duration| PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(wait.as_millis()).unwrap_or(0).saturating_mul(1000),
+    };
+    waits.map(interval).collect()
 }
 
 /// Endpoints about which there is something to say. One that is busy and well is written once a

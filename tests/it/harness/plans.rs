@@ -1,7 +1,7 @@
 //! How Postgres answers a statement, as it is checked at compile time.
 
 use serde_json::Value;
-use store::database::IN_ORDER;
+use store::database::{BY_KEY, IN_ORDER};
 use tokio_postgres::{Client, SimpleQueryMessage::Row};
 
 use super::World;
@@ -34,9 +34,10 @@ impl World {
 
     /// The same as the worker's role, of what takes from a queue.
     pub(crate) async fn plan_of_worker(&self, statement: &str, arguments: &str) -> String {
+        let by_key = BY_KEY.map(|(name, value)| format!("set local {name} = {value}")).join("; ");
         let session = format!(
             "set local role postcall_worker; set local app.scope = 'dispatch';
-             set local plan_cache_mode = force_generic_plan; set local {IN_ORDER}"
+             {by_key}; set local {IN_ORDER}"
         );
         plan(&self.db, &session, statement, arguments).await
     }
