@@ -11,7 +11,7 @@ use contract::{
 };
 use secrecy::SecretString;
 use store::{
-    Database, Role, StoreError,
+    Database, StoreError,
     deliveries::{self, Capacity, Claimed, Due, Haste, Looks, Next},
     recoveries,
     signals::{self, Listener},
@@ -31,8 +31,6 @@ use crate::{config::Config, temporal};
 const AT_ONCE: usize = 512;
 /// Claimed at once: what waits for the claim meanwhile is in the next.
 const MOST_CLAIMED: u32 = 128;
-/// One look at a time; the second is for when the first hangs.
-const DIRECT_CONNECTIONS: u32 = 2;
 /// Without a wake-up the queue is looked at this often.
 const POLL: Duration = Duration::from_millis(500);
 /// Where more is due within moments.
@@ -53,8 +51,6 @@ const START_DEADLINE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Deliverer {
     db: Database,
-    /// For looks and plain claims.
-    direct: Database,
     url: SecretString,
     client: Client,
     webhooks: WebhookActivities,
@@ -62,20 +58,14 @@ pub(super) struct Deliverer {
 }
 
 impl Deliverer {
-    pub(super) fn new(
-        config: &Config,
-        db: Database,
-        client: Client,
-        room: &Room,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
+    pub(super) fn new(config: &Config, db: Database, client: Client, room: &Room) -> Self {
+        Self {
             db,
-            direct: Database::connect(&config.database_url, Role::Deliverer, DIRECT_CONNECTIONS)?,
             url: config.database_url.clone(),
             client,
             webhooks: room.webhooks.clone(),
             woken: Arc::default(),
-        })
+        }
     }
 
     /// Delivers until `stop` turns true; what is under way then is finished.
@@ -141,7 +131,7 @@ impl Deliverer {
             return Ok(Due { is_full: true, ..Due::default() });
         }
         let capacity = Capacity { room, under_way: self.webhooks.gate.under_way() };
-        deliveries::claim_due(&self.db, &self.direct, &self.webhooks.sealer, &capacity, looks).await
+        deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity, looks).await
     }
 
     fn spawn(&self, attempts: &mut JoinSet<()>, delivery: Claimed) {

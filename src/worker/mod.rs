@@ -44,10 +44,10 @@ pub async fn run(config: Config, mut stop: watch::Receiver<bool>) -> anyhow::Res
         let dispatcher = dispatcher::Dispatcher::new(&config, db.clone(), client.clone(), &room);
         tokio::spawn(dispatcher.run(stop.clone()))
     });
-    let deliverer = serves(WEBHOOK_DELIVERY_QUEUE)
-        .then(|| deliverer::Deliverer::new(&config, db.clone(), client.clone(), &room))
-        .transpose()?
-        .map(|deliverer| tokio::spawn(deliverer.run(stop.clone())));
+    let deliverer = serves(WEBHOOK_DELIVERY_QUEUE).then(|| {
+        let deliverer = deliverer::Deliverer::new(&config, db.clone(), client.clone(), &room);
+        tokio::spawn(deliverer.run(stop.clone()))
+    });
     let starter = serves(BILLING_QUEUE)
         .then(|| tokio::spawn(starts::keep_starting(db.clone(), client.clone(), stop.clone())));
     let workers: Vec<_> = config

@@ -7,8 +7,7 @@ use std::time::Duration;
 use contract::ids::OrganizationId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, Transaction,
-    pool::PoolConnection,
+    AssertSqlSafe, Connection, PgPool, SqlSafeStr, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use uuid::Uuid;
@@ -24,8 +23,6 @@ pub use tx::Tx;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Role and scope of every connection of [`Role::Intake`].
 const INTAKE_SESSION: &str = "set role postcall_api; set app.scope = 'intake'";
-/// Role and scope of every connection of [`Role::Deliverer`].
-const DELIVERER_SESSION: &str = "set role postcall_worker; set app.scope = 'dispatch'";
 /// A connection used this lately is taken to be alive.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// No statement of a request or a step needs longer; a runaway one must not hold its locks.
@@ -43,10 +40,8 @@ pub const BY_KEY: [(&str, &str); 3] =
 
 /// What takes from a queue walks its index in its order and stops early. A queue is empty whenever
 /// Postgres counts it, and plans that are as good for an empty one read all that waits in it, or was
-/// ever taken. Beside [`BY_KEY`].
-pub const IN_ORDER: [(&str, &str); 2] = [("enable_sort", "off"), ("enable_bitmapscan", "off")];
-/// What is not waited for on disk: a claim that a crash of Postgres takes back is made again.
-const AT_EASE: (&str, &str) = ("synchronous_commit", "off");
+/// ever taken. For `set local`, before what else is set, beside [`BY_KEY`].
+pub const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off";
 
 /// The role that a process's statements run as. Neither owns tables nor passes row level security.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +53,13 @@ pub enum Role {
     /// Stores verified events of any organization. Its connections are of this role and scope from
     /// their start, so that a commit is one round trip: it is what every acknowledgement waits for.
     Intake,
-    /// Looks into the queue of deliveries and claims from it, by single statements. Its connections are
-    /// of the worker's role and of this scope from their start, so that each is one round trip.
-    Deliverer,
 }
 
 impl Role {
     const fn name(self) -> &'static str {
         match self {
             Self::Api | Self::Intake => "postcall_api",
-            Self::Worker | Self::Deliverer => "postcall_worker",
+            Self::Worker => "postcall_worker",
         }
     }
 }
@@ -88,12 +80,6 @@ impl Database {
         let options = match role {
             Role::Api => options,
             Role::Worker | Role::Intake => options.options(BY_KEY),
-            Role::Deliverer => options.options(BY_KEY).options(IN_ORDER).options([AT_EASE]),
-        };
-        let session = match role {
-            Role::Intake => Some(INTAKE_SESSION),
-            Role::Deliverer => Some(DELIVERER_SESSION),
-            Role::Api | Role::Worker => None,
         };
         let pool = PgPoolOptions::new()
             .max_connections(size)
@@ -113,8 +99,8 @@ impl Database {
             })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    if let Some(session) = session {
-                        sqlx::raw_sql(session).execute(connection).await?;
+                    if role == Role::Intake {
+                        sqlx::raw_sql(INTAKE_SESSION).execute(connection).await?;
                     }
                     Ok(())
                 })
@@ -165,18 +151,14 @@ impl Database {
 
     /// Begins a transaction that takes from a queue, across organizations.
     pub(crate) async fn queue(&self) -> Result<Tx, StoreError> {
-        self.dispatch_with(&IN_ORDER).await
+        self.begin(&format!("{IN_ORDER}; set local app.scope"), "dispatch").await
     }
 
-    /// The same for claims that are not waited for on disk.
+    /// The same for claims that are not waited for on disk: one that a crash of Postgres takes back is
+    /// made again.
     pub(crate) async fn claims(&self) -> Result<Tx, StoreError> {
-        let [sort, bitmap] = IN_ORDER;
-        self.dispatch_with(&[AT_EASE, sort, bitmap]).await
-    }
-
-    async fn dispatch_with(&self, settings: &[(&str, &str)]) -> Result<Tx, StoreError> {
-        let settings = settings.iter().map(|(name, value)| format!("{name} = {value}; set local "));
-        let setting = settings.collect::<String>() + "app.scope";
+        let setting =
+            format!("synchronous_commit = off; set local {IN_ORDER}; set local app.scope");
         self.begin(&setting, "dispatch").await
     }
 
@@ -233,11 +215,6 @@ impl Database {
     /// Whether Postgres answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.pool).await.map(drop).during("database.ping")
-    }
-
-    /// A connection for single statements.
-    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.pool.acquire().await.during("database.acquire")
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

@@ -2,16 +2,12 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use contract::ids::{EndpointId, OrganizationId};
-use sqlx::{PgConnection, postgres::types::PgInterval, query, query_as};
+use sqlx::{postgres::types::PgInterval, query, query_as};
 use uuid::Uuid;
 
-use super::{
-    Claimed, ENDED_AT_ONCE, LEASE, Looks, WORKFLOW_GRACE,
-    claim::{Taken, take_picked},
-    end_pending,
-};
+use super::{Claimed, ENDED_AT_ONCE, LEASE, Looks, WORKFLOW_GRACE, claim::take, end_pending};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -32,8 +28,6 @@ const SERVED: usize = 256;
 const LATE: f64 = 0.05;
 /// Where the probe of a circuit cannot be made now, it is looked for again this much later. Seconds.
 const PROBE_AGAIN: f64 = 1.0;
-/// What a rate holds back for longer is told in the log.
-const TOLD_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// Events that wait for an earlier one put off by one look; others are met by the next.
 const PUT_OFF: i64 = 200;
 
@@ -91,69 +85,34 @@ struct Share {
     since: DateTime<Utc>,
 }
 
-impl Share {
-    /// Whether nothing but its deliveries changes when they are claimed.
-    const fn is_plain(&self) -> bool {
-        !self.is_ordered && !self.is_probed && self.rate.is_none()
-    }
-}
-
-/// Claims what is due, oldest first within an endpoint. `direct`, of role [`crate::Role::Deliverer`], is
-/// for the looks, and the claims where nothing but deliveries changes; else there is a transaction.
+/// Claims what is due, oldest first within an endpoint.
 pub async fn claim_due(
     db: &Database,
-    direct: &Database,
     sealer: &Sealer,
     capacity: &Capacity,
     looks: &mut Looks,
 ) -> Result<Due, StoreError> {
-    let mut direct = direct.connection().await?;
-    let found = walk(&mut direct, looks).await?;
-    let mut due = Due::default();
-    let (shares, over) = shares(found, capacity, looks, &mut due);
-    let taken = if over.is_empty() && shares.iter().all(Share::is_plain) {
-        let taken = pick(&mut direct, &shares, capacity.room).await?;
-        due.is_alone = is_alone(&shares, capacity, &taken);
-        taken
-    } else {
-        drop(direct);
-        by_the_rules(db, shares, &over, capacity, &mut due).await?
-    };
-    due.claimed = taken.into_iter().map(|taken| taken.open(sealer)).collect();
-    looks.claimed(due.claimed.iter().map(|claimed| claimed.endpoint_id.0));
-    Ok(due)
-}
-
-/// Whether that was all: one delivery, where there was room for more.
-fn is_alone(shares: &[Share], capacity: &Capacity, taken: &[Taken]) -> bool {
-    taken.len() == 1
-        && capacity.room > 1
-        && shares.len() < SERVED
-        && shares.iter().all(|share| share.room > 1 && share.left > 1)
-}
-
-/// Claims where there are probes, rates, an order to keep, or endpoints that take nothing any more.
-async fn by_the_rules(
-    db: &Database,
-    mut shares: Vec<Share>,
-    over: &[Uuid],
-    capacity: &Capacity,
-    due: &mut Due,
-) -> Result<Vec<Taken>, StoreError> {
+    const OPERATION: &str = "deliveries.claim_due";
     let mut tx = db.claims().await?;
-    // Left by an endpoint that is disabled; an event may have been written meanwhile.
-    if !over.is_empty() {
-        end_pending(&mut tx, over, ENDED_AT_ONCE).await?;
+    let mut due = Due::default();
+    let shares = shares(&mut tx, capacity, looks, &mut due).await?;
+    if shares.is_empty() {
+        commit(tx, OPERATION).await?;
+        return Ok(due);
     }
-    half_open(&mut tx, &mut shares).await?;
-    limit_by_rates(&mut tx, &mut shares).await?;
-    let taken = pick(&mut tx, &shares, capacity.room).await?;
-    due.is_full |= put_off(&mut tx, &shares).await?;
-    tell_of_waits(&mut tx, &shares, &taken).await?;
-    probe(&mut tx, &shares, &taken).await?;
-    pace(&mut tx, &shares, &taken).await?;
-    commit(tx, "deliveries.claim_due").await?;
-    Ok(taken)
+    let picked = pick(&mut tx, &shares, capacity.room).await?;
+    let ids: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
+    let has_room = |share: &Share| share.room > 1 && share.left > 1;
+    due.is_alone =
+        ids.len() == 1 && capacity.room > 1 && shares.len() < SERVED && shares.iter().all(has_room);
+    due.is_full |= put_off(&mut tx, &shares, &picked).await?;
+    tell_of_waits(&mut tx, &shares, &ids).await?;
+    due.claimed = take(&mut tx, sealer, &ids).await?;
+    looks.claimed(due.claimed.iter().map(|claimed| claimed.endpoint_id.0));
+    probe(&mut tx, &shares, &picked).await?;
+    pace(&mut tx, &shares, &due.claimed).await?;
+    commit(tx, OPERATION).await?;
+    Ok(due)
 }
 
 /// An endpoint with something due.
@@ -172,7 +131,7 @@ struct Found {
 }
 
 /// Walks from endpoint to endpoint, whatever the length of their queues; the longest due first.
-async fn walk(direct: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Found>, StoreError> {
+async fn walk(tx: &mut Tx, looks: &mut Looks) -> Result<Vec<Found>, StoreError> {
     let (walk, began) = (looks.begin(), Instant::now());
     let mut found = query_as!(
         Found,
@@ -211,7 +170,7 @@ async fn walk(direct: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Found>
         &walk.known,
         &walk.floors,
     )
-    .fetch_all(direct)
+    .fetch_all(&mut **tx)
     .await
     .during("deliveries.walk")?;
     if walk.is_whole {
@@ -224,15 +183,15 @@ async fn walk(direct: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Found>
     Ok(found)
 }
 
-/// Who may get how much now, and who takes nothing any more.
-fn shares(
-    found: Vec<Found>,
+/// Who may get how much now.
+async fn shares(
+    tx: &mut Tx,
     capacity: &Capacity,
-    looks: &Looks,
+    looks: &mut Looks,
     due: &mut Due,
-) -> (Vec<Share>, Vec<Uuid>) {
+) -> Result<Vec<Share>, StoreError> {
     let (mut shares, mut over) = (Vec::new(), Vec::new());
-    for found in found {
+    for found in walk(tx, looks).await? {
         let under_way = capacity.at(found.organization_id, found.id);
         let room = Capacity::most(found.retry_count > 0).saturating_sub(under_way);
         let left = capacity.left_to(found.organization_id);
@@ -259,7 +218,13 @@ fn shares(
     // What is locked beyond the claim is locked for nothing.
     let fair = capacity.room.saturating_mul(2) / u32::try_from(shares.len()).unwrap_or(1).max(1);
     shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
-    (shares, over)
+    // Left by an endpoint that is disabled; an event may have been written meanwhile.
+    if !over.is_empty() {
+        end_pending(tx, &over, ENDED_AT_ONCE).await?;
+    }
+    half_open(tx, &mut shares).await?;
+    limit_by_rates(tx, &mut shares).await?;
+    Ok(shares)
 }
 
 /// Whoever gets the probe of an open circuit has it alone until it is settled, or its lease is over.
@@ -287,9 +252,10 @@ async fn half_open(tx: &mut Tx, shares: &mut Vec<Share>) -> Result<(), StoreErro
 
 /// Notes which delivery is the probe, for late failures are none. Nothing to send just now: the circuit
 /// is open again, for a moment.
-async fn probe(tx: &mut Tx, shares: &[Share], taken: &[Taken]) -> Result<(), StoreError> {
+async fn probe(tx: &mut Tx, shares: &[Share], picked: &[Picked]) -> Result<(), StoreError> {
     let of = |share: &Share| {
-        taken.iter().find(|taken| taken.webhook_id == share.endpoint).map(|taken| taken.id)
+        let of_it = picked.iter().find(|picked| picked.endpoint == share.endpoint);
+        of_it.map(|picked| picked.delivery)
     };
     let probed = shares.iter().filter(|share| share.is_probed);
     let (endpoints, probes): (Vec<Uuid>, Vec<Option<Uuid>>) =
@@ -341,32 +307,32 @@ async fn limit_by_rates(tx: &mut Tx, shares: &mut Vec<Share>) -> Result<(), Stor
     Ok(())
 }
 
-/// Claims those whose turn it is. Who has the fewest under way is first, so that a slow endpoint keeps no
-/// place from another. Within a call of an ordered endpoint, only what no earlier event still waits before.
-async fn pick(
-    connection: &mut PgConnection,
-    shares: &[Share],
-    room: u32,
-) -> Result<Vec<Taken>, StoreError> {
-    if shares.is_empty() {
-        return Ok(Vec::new());
-    }
+/// A delivery whose turn it is.
+struct Picked {
+    delivery: Uuid,
+    endpoint: Uuid,
+}
+
+/// Who has the fewest under way first, so that a slow endpoint keeps no place from another. Within a
+/// call of an ordered endpoint, only what no earlier event still waits before.
+async fn pick(tx: &mut Tx, shares: &[Share], room: u32) -> Result<Vec<Picked>, StoreError> {
     let of = |field: fn(&Share) -> Uuid| shares.iter().map(field).collect::<Vec<Uuid>>();
     let rooms: Vec<i64> = shares.iter().map(|share| i64::from(share.room)).collect();
     let ordered: Vec<bool> = shares.iter().map(|share| share.is_ordered).collect();
     let under_way: Vec<i64> = shares.iter().map(|share| i64::from(share.under_way)).collect();
     let left: Vec<i64> = shares.iter().map(|share| i64::from(share.left)).collect();
     let since: Vec<DateTime<Utc>> = shares.iter().map(|share| share.since).collect();
-    take_picked!(
-        "select id, next_attempt_at from (
+    query_as!(
+        Picked,
+        r#"select id as "delivery!", webhook_id as "endpoint!" from (
              select *, row_number() over (
                  partition by organization_id order by turn, next_attempt_at) as of_organization
              from (
                  select d.*, share.organization_id, share.of_organization_left,
                      share.under_way + row_number() over (
                          partition by d.webhook_id order by d.next_attempt_at, d.id) as turn
-                 from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bool[], $6::bigint[],
-                         $7::bigint[], $8::timestamptz[])
+                 from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bool[], $5::bigint[],
+                         $6::bigint[], $7::timestamptz[])
                      as share (webhook_id, organization_id, room, is_ordered, under_way,
                          of_organization_left, since)
                  cross join lateral (
@@ -384,7 +350,7 @@ async fn pick(
              ) by_endpoint
          ) by_organization
          where of_organization <= of_organization_left
-         order by turn, next_attempt_at limit $9",
+         order by turn, next_attempt_at limit $8"#,
         &of(|share| share.endpoint),
         &of(|share| share.organization),
         &rooms,
@@ -394,24 +360,25 @@ async fn pick(
         &since,
         i64::from(room),
     )
-    .fetch_all(connection)
+    .fetch_all(&mut **tx)
     .await
     .during("deliveries.pick")
 }
 
 /// Events of ordered endpoints that wait for an earlier one of their call are put off until that one's
 /// next attempt, but for those whose earlier one is under way, or due. Whether there are such.
-async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
+async fn put_off(tx: &mut Tx, shares: &[Share], picked: &[Picked]) -> Result<bool, StoreError> {
     let ordered: Vec<Uuid> =
         shares.iter().filter(|share| share.is_ordered).map(|share| share.endpoint).collect();
     if ordered.is_empty() {
         return Ok(false);
     }
+    let picked: Vec<Uuid> = picked.iter().map(|picked| picked.delivery).collect();
     let row = query!(
         r#"with blocked as (
-             select q.id, first.attempting_since is not null
+             select q.id, first.attempting_since is not null or first.id = any($2)
                      or first.owner = 'queue' and first.next_attempt_at <= now() as is_short,
-                 case when first.owner = 'workflow' then first.next_attempt_at - $3::interval
+                 case when first.owner = 'workflow' then first.next_attempt_at - $4::interval
                      else first.next_attempt_at end as free_at
              from webhook_deliveries q
              cross join lateral (
@@ -425,7 +392,7 @@ async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
              ) first
              where q.webhook_id = any($1) and q.state = 'pending' and q.owner = 'queue'
                and q.next_attempt_at <= now() and q.call_id is not null
-             limit $2
+             limit $3
          ), put_off as (
              update webhook_deliveries q set next_attempt_at = least(
                  greatest(blocked.free_at, now() + interval '250 milliseconds'),
@@ -434,6 +401,7 @@ async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
          )
          select coalesce(bool_or(is_short), false) as "is_short!" from blocked"#,
         &ordered,
+        &picked,
         PUT_OFF,
         PgInterval::try_from(WORKFLOW_GRACE).unwrap_or_default(),
     )
@@ -444,17 +412,10 @@ async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
 }
 
 /// What a rate has held back for longer than a moment has a line in the log.
-async fn tell_of_waits(tx: &mut Tx, shares: &[Share], taken: &[Taken]) -> Result<(), StoreError> {
-    let is_rated = |endpoint: Uuid| {
-        shares.iter().any(|share| share.endpoint == endpoint && share.rate.is_some())
-    };
-    let waited: Vec<Uuid> = taken
-        .iter()
-        .filter(|taken| taken.attempts == 0 && is_rated(taken.webhook_id))
-        .filter(|taken| taken.since - taken.due_at > TOLD_WAIT)
-        .map(|taken| taken.id)
-        .collect();
-    if waited.is_empty() {
+async fn tell_of_waits(tx: &mut Tx, shares: &[Share], picked: &[Uuid]) -> Result<(), StoreError> {
+    let rated: Vec<Uuid> =
+        shares.iter().filter(|share| share.rate.is_some()).map(|share| share.endpoint).collect();
+    if rated.is_empty() {
         return Ok(());
     }
     query!(
@@ -462,8 +423,11 @@ async fn tell_of_waits(tx: &mut Tx, shares: &[Share], taken: &[Taken]) -> Result
              kind, error, attempt_number)
          select gen_random_uuid(), webhook_id, organization_id, id,
              coalesce(event, 'unknown'), event_id, 'skip', 'rate-limited', 0
-         from webhook_deliveries where id = any($1)",
-        &waited,
+         from webhook_deliveries
+         where id = any($1) and webhook_id = any($2) and attempts = 0
+             and next_attempt_at < now() - interval '1 second'",
+        picked,
+        &rated,
     )
     .execute(&mut **tx)
     .await
@@ -472,9 +436,10 @@ async fn tell_of_waits(tx: &mut Tx, shares: &[Share], taken: &[Taken]) -> Result
 }
 
 /// Moves the time of the next one on by what leaves now.
-async fn pace(tx: &mut Tx, shares: &[Share], taken: &[Taken]) -> Result<(), StoreError> {
+async fn pace(tx: &mut Tx, shares: &[Share], claimed: &[Claimed]) -> Result<(), StoreError> {
     let leaving = |share: &Share| {
-        let leaving = taken.iter().filter(|taken| taken.webhook_id == share.endpoint).count();
+        let leaving =
+            claimed.iter().filter(|claimed| claimed.endpoint_id.0 == share.endpoint).count();
         share.rate.map(|rate| leaving as f64 / f64::from(rate.max(1)))
     };
     let (endpoints, seconds): (Vec<Uuid>, Vec<f64>) = shares
