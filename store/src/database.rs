@@ -172,7 +172,7 @@ impl Database {
     pub(crate) async fn billing(&self) -> Result<Tx, StoreError> {
         self.begin(
             "statement_timeout = '10min'; set local plan_cache_mode = force_custom_plan; \
-             set local enable_seqscan = on; set local jit = on; set local app.scope",
+             set local enable_seqscan = on; set local app.scope",
             "billing",
         )
         .await

@@ -16,7 +16,7 @@ const QUEUE: usize = 1024;
 /// Most in one commit.
 const GROUP: usize = 200;
 /// Each commit gathers what ends within a moment: a short one where a step waits for it.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(10);
 const GATHER_AWAITED: Duration = Duration::from_millis(5);
 /// Within the rest of a claim.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
