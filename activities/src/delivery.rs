@@ -20,7 +20,7 @@ use providers::{
 };
 use store::{
     Database,
-    deliveries::{self, Attempted, Claimed, Haste, Next, Recorder, Turn},
+    deliveries::{self, Attempted, Claimed, Next, Recorder, Turn},
     recoveries,
     sealing::Sealer,
     signals::Teller,
@@ -100,7 +100,7 @@ impl WebhookActivities {
         self.faults.point("webhooks.claimed").await?;
         let attempts = found.claimed.iter().map(|delivery| async {
             let pass = self.gate.enter_step(delivery.organization_id, delivery.endpoint_id);
-            self.attempt_claimed(delivery.clone(), pass, Haste::Awaited).await
+            self.attempt_claimed(delivery.clone(), pass).await
         });
         let attempts = join_all(attempts).await;
         // By a worker that died before it could hand them over. A workflow that runs already is as good.
@@ -142,7 +142,7 @@ impl WebhookActivities {
             }
         };
         let pass = self.gate.enter_step(delivery.organization_id, delivery.endpoint_id);
-        let made = self.attempt_claimed(delivery, pass, Haste::Awaited).await?;
+        let made = self.attempt_claimed(delivery, pass).await?;
         match made.next {
             Next::Delivered => Ok(()),
             Next::Disabled => Err(disabled()),
@@ -199,7 +199,6 @@ impl WebhookActivities {
         &self,
         delivery: Claimed,
         pass: Pass,
-        haste: Haste,
     ) -> Result<Made, ActivityError> {
         let id = delivery.event_id.to_string();
         let message = Message {
@@ -210,6 +209,7 @@ impl WebhookActivities {
             headers: &delivery.headers,
         };
         let result = self.sender.attempt(&message, ATTEMPT_TIMEOUT).await;
+        let haste = pass.haste();
         drop(pass);
         self.faults.point("webhooks.posted").await?;
         let outcome = result.error_code.unwrap_or("delivered");

@@ -12,7 +12,7 @@ use contract::{
 use secrecy::SecretString;
 use store::{
     Database, StoreError,
-    deliveries::{self, Capacity, Claimed, Due, Haste, Looks, Next},
+    deliveries::{self, Capacity, Claimed, Due, Looks, Next},
     recoveries,
     signals::{self, Listener},
 };
@@ -146,7 +146,7 @@ impl Deliverer {
                 retry_after_seconds: None,
                 schedule: delivery.schedule.clone(),
             };
-            match this.webhooks.attempt_claimed(delivery, pass, Haste::Queued).await {
+            match this.webhooks.attempt_claimed(delivery, pass).await {
                 Ok(Made { next: Next::Workflow(_), retry_after, .. }) => {
                     input.retry_after_seconds = retry_after.map(|asked| asked.as_secs());
                     this.start(input).await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use contract::ids::{EndpointId, OrganizationId};
-use store::deliveries::Busy;
+use store::deliveries::{Busy, Haste};
 
 /// Attempts at one endpoint beside which a step or a workflow makes no further one: it would wait for
 /// one that is slow.
@@ -38,6 +38,13 @@ pub struct Pass {
     gate: Gate,
     at: (OrganizationId, EndpointId),
     is_step: bool,
+}
+
+impl Pass {
+    /// Who waits until the attempt is written down.
+    pub(super) const fn haste(&self) -> Haste {
+        if self.is_step { Haste::Awaited } else { Haste::Queued }
+    }
 }
 
 impl Gate {

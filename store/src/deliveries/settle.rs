@@ -147,7 +147,8 @@ async fn end_all(
 }
 
 /// Locks the deliveries and the endpoints, and finds out how these do after this. Deliveries before
-/// endpoints, and each by id: whoever locks both does it so.
+/// endpoints, and each by id: whoever locks both does it so. The count of what is held is always true, and
+/// asked for before any endpoint is read.
 async fn judge(
     tx: &mut Tx,
     group: &[Attempted],
