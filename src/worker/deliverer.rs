@@ -11,8 +11,8 @@ use contract::{
 };
 use secrecy::SecretString;
 use store::{
-    Database, StoreError,
-    deliveries::{self, Capacity, Claimed, Due, Looks, Next},
+    Database,
+    deliveries::{self, Capacity, Claimed, Due, Next, Queue},
     recoveries,
     signals::{self, Listener},
 };
@@ -68,17 +68,12 @@ impl Deliverer {
         }
     }
 
-    /// Delivers until `stop` turns true; what is under way then is finished.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let this = &self;
-        let beside = async {
-            tokio::join!(this.listen(), this.look_after());
-        };
+    /// Delivers until `stop` turns true; what is claimed then is attempted.
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
         let mut attempts = JoinSet::new();
         tokio::select! {
-            () = beside => {}
-            () = this.deliver(&mut attempts) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = async { tokio::join!(self.listen(), self.look_after()); } => {}
+            () = self.deliver(&mut attempts, stop) => {}
         }
         while attempts.join_next().await.is_some() {}
     }
@@ -91,47 +86,76 @@ impl Deliverer {
         }
     }
 
-    async fn deliver(&self, attempts: &mut JoinSet<()>) {
-        let mut looks = Looks::default();
+    async fn deliver(&self, attempts: &mut JoinSet<()>, mut stop: watch::Receiver<bool>) {
+        let mut queue = Queue::new(&self.url);
         loop {
             while attempts.try_join_next().is_some() {}
-            let look = self.look(attempts.len(), &mut looks);
-            let wait = match timeout(LOOK_TIMEOUT, look).await {
-                Ok(Ok(due)) => {
-                    let wait = Wait::after(&due);
-                    for delivery in due.claimed {
-                        self.spawn(attempts, delivery);
-                    }
-                    wait
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "deliveries wait for a later look");
-                    Wait::For(RETRY)
-                }
-                Err(_) => {
-                    tracing::warn!("a look for deliveries took too long");
-                    Wait::For(RETRY)
-                }
-            };
-            match wait {
-                Wait::For(pause) => sleep(pause).await,
-                Wait::ForMore => drop(timeout(PACE, self.woken.notified()).await),
-                Wait::ForNews => self.woken.notified().await,
-                Wait::ForRoom => tokio::select! {
-                    () = self.woken.notified() => {}
-                    Some(_) = attempts.join_next() => {}
-                },
+            // Not dropped by a stop: what it claims would wait for its lease.
+            let wait = self.look(&mut queue, attempts).await;
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.wait(wait, attempts) => {}
             }
         }
     }
 
-    async fn look(&self, under_way: usize, looks: &mut Looks) -> Result<Due, StoreError> {
-        let room = u32::try_from(AT_ONCE.saturating_sub(under_way)).unwrap_or(0).min(MOST_CLAIMED);
-        if room == 0 {
-            return Ok(Due { is_full: true, ..Due::default() });
+    async fn wait(&self, wait: Wait, attempts: &mut JoinSet<()>) {
+        match wait {
+            Wait::For(pause) => sleep(pause).await,
+            Wait::ForMore => drop(timeout(PACE, self.woken.notified()).await),
+            Wait::ForNews => self.woken.notified().await,
+            Wait::ForRoom => tokio::select! {
+                () = self.woken.notified() => {}
+                Some(_) = attempts.join_next() => {}
+            },
         }
-        let capacity = Capacity { room, under_way: self.webhooks.gate.under_way() };
-        deliveries::claim_due(&self.db, &self.webhooks.sealer, &capacity, looks).await
+    }
+
+    /// Claims what is due and begins to attempt it; what to wait for then.
+    async fn look(&self, queue: &mut Queue, attempts: &mut JoinSet<()>) -> Wait {
+        let room = AT_ONCE.saturating_sub(attempts.len());
+        let room = u32::try_from(room).unwrap_or(0).min(MOST_CLAIMED);
+        if room == 0 {
+            return Wait::ForRoom;
+        }
+        let (sealer, capacity) =
+            (&self.webhooks.sealer, Capacity { room, under_way: self.webhooks.gate.under_way() });
+        let mut due = match timeout(LOOK_TIMEOUT, queue.claim(sealer, &capacity)).await {
+            Ok(Ok(due)) => due,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "deliveries wait for a later look");
+                return Wait::For(RETRY);
+            }
+            Err(_) => {
+                tracing::warn!("a look for deliveries took too long");
+                return Wait::For(RETRY);
+            }
+        };
+        let mut has_claimed = self.attempt(&mut due, attempts);
+        if let Some(ruled) = due.ruled.take() {
+            let claiming = queue.claim_ruled(&self.db, sealer, ruled, &mut due);
+            if timeout(LOOK_TIMEOUT, claiming).await.is_err() {
+                tracing::warn!("a look for deliveries by rules took too long");
+            }
+            has_claimed |= self.attempt(&mut due, attempts);
+        }
+        match due {
+            Due { is_alone: true, is_paced: false, is_full: false, .. } => Wait::ForNews,
+            _ if has_claimed => Wait::For(PAUSE),
+            Due { is_paced: true, .. } => Wait::ForMore,
+            Due { is_full: true, .. } => Wait::ForRoom,
+            _ => Wait::ForNews,
+        }
+    }
+
+    /// Begins what was claimed. Whether there was something.
+    fn attempt(&self, due: &mut Due, attempts: &mut JoinSet<()>) -> bool {
+        let has_claimed = !due.claimed.is_empty();
+        for delivery in due.claimed.drain(..) {
+            self.spawn(attempts, delivery);
+        }
+        has_claimed
     }
 
     fn spawn(&self, attempts: &mut JoinSet<()>, delivery: Claimed) {
@@ -224,16 +248,4 @@ enum Wait {
     ForNews,
     /// A wake-up, or the end of an attempt.
     ForRoom,
-}
-
-impl Wait {
-    fn after(due: &Due) -> Self {
-        match due {
-            Due { is_alone: true, is_paced: false, is_full: false, .. } => Self::ForNews,
-            Due { claimed, .. } if !claimed.is_empty() => Self::For(PAUSE),
-            Due { is_paced: true, .. } => Self::ForMore,
-            Due { is_full: true, .. } => Self::ForRoom,
-            _ => Self::ForNews,
-        }
-    }
 }

@@ -2,14 +2,15 @@
 
 mod tx;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use contract::ids::OrganizationId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection, PgPool, SqlSafeStr, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, SqlSafeStr, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -40,8 +41,14 @@ pub const BY_KEY: [(&str, &str); 3] =
 
 /// What takes from a queue walks its index in its order and stops early. A queue is empty whenever
 /// Postgres counts it, and plans that are as good for an empty one read all that waits in it, or was
-/// ever taken. For `set local`, before what else is set, beside [`BY_KEY`].
-pub const IN_ORDER: &str = "enable_sort = off; set local enable_bitmapscan = off";
+/// ever taken. Beside [`BY_KEY`].
+pub const IN_ORDER: [(&str, &str); 2] = [("enable_sort", "off"), ("enable_bitmapscan", "off")];
+/// What is not waited for on disk: a claim that a crash of Postgres takes back is made again.
+const AT_EASE: (&str, &str) = ("synchronous_commit", "off");
+/// Role, scope and limits of a connection of [`connect_claimer`].
+const CLAIMER_SESSION: &str = "set role postcall_worker; set app.scope = 'dispatch'";
+const CLAIMER_TIMEOUT: Duration = Duration::from_secs(3);
+const CLAIMER_STATEMENT_TIMEOUT: &str = "5s";
 
 /// The role that a process's statements run as. Neither owns tables nor passes row level security.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,14 +158,18 @@ impl Database {
 
     /// Begins a transaction that takes from a queue, across organizations.
     pub(crate) async fn queue(&self) -> Result<Tx, StoreError> {
-        self.begin(&format!("{IN_ORDER}; set local app.scope"), "dispatch").await
+        self.dispatch_with(&IN_ORDER).await
     }
 
-    /// The same for claims that are not waited for on disk: one that a crash of Postgres takes back is
-    /// made again.
+    /// The same for claims that are not waited for on disk.
     pub(crate) async fn claims(&self) -> Result<Tx, StoreError> {
-        let setting =
-            format!("synchronous_commit = off; set local {IN_ORDER}; set local app.scope");
+        let [sort, bitmap] = IN_ORDER;
+        self.dispatch_with(&[AT_EASE, sort, bitmap]).await
+    }
+
+    async fn dispatch_with(&self, settings: &[(&str, &str)]) -> Result<Tx, StoreError> {
+        let settings = settings.iter().map(|(name, value)| format!("{name} = {value}; set local "));
+        let setting = settings.collect::<String>() + "app.scope";
         self.begin(&setting, "dispatch").await
     }
 
@@ -266,6 +277,25 @@ impl Owner {
 /// Ends a transaction, naming the operation in the error.
 pub(crate) async fn commit(tx: Tx, operation: &'static str) -> Result<(), StoreError> {
     tx.commit().await.during(operation)
+}
+
+/// A connection for single statements that claim as in [`Database::claims`]: role, scope and settings are
+/// its own from the start, so that each is one round trip.
+pub(crate) async fn connect_claimer(url: &SecretString) -> Result<PgConnection, StoreError> {
+    const OPERATION: &str = "database.connect_claimer";
+    let options = connect_options(url)?
+        .options(BY_KEY)
+        .options(IN_ORDER)
+        .options([AT_EASE, ("statement_timeout", CLAIMER_STATEMENT_TIMEOUT)]);
+    let connecting = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        sqlx::raw_sql(CLAIMER_SESSION).execute(&mut connection).await?;
+        Ok(connection)
+    };
+    let connected: Result<_, sqlx::Error> = timeout(CLAIMER_TIMEOUT, connecting)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+    connected.during(OPERATION)
 }
 
 pub(crate) fn connect_options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {

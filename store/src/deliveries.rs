@@ -7,12 +7,14 @@
 
 mod busy;
 mod claim;
-mod due;
 pub mod generated;
 mod health;
 mod looks;
+mod queue;
 mod record;
+mod rules;
 mod settle;
+mod share;
 mod tell;
 mod turn;
 
@@ -36,9 +38,9 @@ use crate::{
 
 pub use busy::Busy;
 pub use claim::{OfCall, claim_of_call};
-pub use due::{Capacity, Due, claim_due};
-pub use looks::Looks;
+pub use queue::{Capacity, Due, Queue};
 pub use record::{Haste, Recorder};
+pub use rules::Ruled;
 pub use settle::{Attempted, Next};
 pub use tell::{OwnersNotice, owners_notice};
 pub use turn::{Turn, claim_turn};
@@ -176,16 +178,24 @@ pub async fn give_up(
     commit(tx, OPERATION).await
 }
 
-/// Ends pending deliveries of endpoints that take nothing any more, at most `limit`, and none that somebody
-/// is at work on just now: where more is left, the queue ends it when it is due.
+/// Ends pending deliveries of endpoints that take nothing any more, at most `limit` of each owner's, and none
+/// that somebody is at work on just now: where more is left, the queue ends it when it is due.
 pub(crate) async fn end_pending(
     tx: &mut Tx,
     endpoints: &[Uuid],
     limit: i64,
 ) -> Result<(), StoreError> {
     let rows = query!(
-        "select id from webhook_deliveries
-         where webhook_id = any($1) and state = 'pending' limit $2 for update skip locked",
+        r#"with queued as (
+             select id from webhook_deliveries
+             where webhook_id = any($1) and state = 'pending' and owner = 'queue'
+             limit $2 for update skip locked
+         ), asleep as (
+             select id from webhook_deliveries
+             where webhook_id = any($1) and state = 'pending' and owner = 'workflow'
+             limit $2 for update skip locked
+         )
+         select id as "id!" from queued union all select id from asleep"#,
         endpoints,
         limit,
     )

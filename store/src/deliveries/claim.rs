@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::{
     calls::CallRef,
     delivery::DeliverySchedule,
@@ -101,69 +101,111 @@ async fn begin_given_up(tx: &mut Tx, call: CallRef) -> Result<(), StoreError> {
     begin_anew(tx, &ids, Utc::now() + TimeDelta::minutes(1)).await
 }
 
-/// Claims these, which the transaction holds. An earlier claim that nobody settled was an attempt:
-/// it may have arrived, and it counts.
+/// A delivery that was claimed, and its endpoint.
+pub(super) struct Taken {
+    pub(super) id: Uuid,
+    pub(super) organization_id: Uuid,
+    pub(super) webhook_id: Uuid,
+    pub(super) event_id: Uuid,
+    pub(super) event: String,
+    pub(super) body: String,
+    pub(super) attempts: i32,
+    pub(super) earlier_attempts: i32,
+    pub(super) since: DateTime<Utc>,
+    /// When it was to be attempted.
+    pub(super) due_at: DateTime<Utc>,
+    pub(super) url: String,
+    pub(super) secret: Vec<u8>,
+    pub(super) previous_secret: Option<Vec<u8>>,
+    pub(super) headers: Option<Vec<u8>>,
+    pub(super) schedule: Option<Vec<i32>>,
+}
+
+/// Claims the deliveries that a statement, which locks them, gives as they are now: `id`,
+/// `next_attempt_at`, `attempting_since`, `attempts` and `earlier_attempts`. An earlier claim that nobody
+/// settled was an attempt: it may have arrived, and it counts. The lease is the first argument.
+macro_rules! take_picked {
+    ($picked:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Taken,
+            "with picked as materialized (" + $picked + r#"), interrupted as (
+                 insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
+                     event_id, payload, error, attempt_number, created_at)
+                 select gen_random_uuid(), d.webhook_id, d.organization_id, d.id,
+                     coalesce(d.event, d.body::jsonb->>'type', 'unknown'), d.event_id,
+                     d.body::jsonb, 'interrupted', picked.earlier_attempts + picked.attempts + 1,
+                     picked.attempting_since
+                 from picked join webhook_deliveries d on d.id = picked.id
+                 where picked.attempting_since is not null
+             )
+             update webhook_deliveries d
+             set attempting_since = now(), next_attempt_at = now() + $1::interval,
+                 attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
+             from picked, webhooks w
+             where d.id = picked.id and w.id = d.webhook_id
+             returning d.id, d.organization_id, d.webhook_id, d.event_id,
+                 -- A worker of an earlier release writes none.
+                 coalesce(d.event, d.body::jsonb->>'type', 'unknown') as "event!", d.body,
+                 d.attempts, d.earlier_attempts, d.attempting_since as "since!",
+                 picked.next_attempt_at as "due_at!", w.url, w.secret,
+                 case when w.previous_secret_ends_at > now() then w.previous_secret end
+                     as previous_secret,
+                 w.headers, w.schedule"#,
+            PgInterval::try_from(LEASE).unwrap_or_default(),
+            $($argument),+
+        )
+    };
+}
+pub(super) use take_picked;
+
+/// Claims these, which the transaction holds.
 pub(super) async fn take(
     tx: &mut Tx,
     sealer: &Sealer,
     ids: &[Uuid],
 ) -> Result<Vec<Claimed>, StoreError> {
-    const OPERATION: &str = "deliveries.take";
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let lease = PgInterval::try_from(LEASE).unwrap_or_default();
-    let rows = query!(
-        r#"with interrupted as (
-             insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
-                 event_id, payload, error, attempt_number, created_at)
-             select gen_random_uuid(), webhook_id, organization_id, id,
-                 coalesce(event, body::jsonb->>'type', 'unknown'), event_id, body::jsonb,
-                 'interrupted', earlier_attempts + attempts + 1, attempting_since
-             from webhook_deliveries where id = any($1) and attempting_since is not null
-         )
-         update webhook_deliveries d set attempting_since = now(), next_attempt_at = now() + $2,
-             attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
-         from webhooks w
-         where d.id = any($1) and w.id = d.webhook_id
-         returning d.id, d.organization_id, d.webhook_id, d.event_id,
-             -- A worker of an earlier release writes none.
-             coalesce(d.event, d.body::jsonb->>'type', 'unknown') as "event!", d.body,
-             d.attempts, d.earlier_attempts, d.attempting_since as "since!", w.url, w.secret,
-             case when w.previous_secret_ends_at > now() then w.previous_secret end
-                 as previous_secret,
-             w.headers, w.schedule"#,
-        ids,
-        lease,
+    let taken = take_picked!(
+        "select id, next_attempt_at, attempting_since, attempts, earlier_attempts
+         from webhook_deliveries where id = any($2)",
+        ids
     )
     .fetch_all(&mut **tx)
     .await
-    .during(OPERATION)?;
-    let claimed = rows.into_iter().map(|row| {
-        let organization = OrganizationId(row.organization_id);
-        let opened = open(sealer, organization, &row.secret, &row.previous_secret, &row.headers);
-        // Not sent then, and logged as unsigned: another delivery must not wait for this one's key.
+    .during("deliveries.take")?;
+    Ok(taken.into_iter().map(|taken| taken.open(sealer)).collect())
+}
+
+impl Taken {
+    /// With secrets that do not open it is not sent, and logged as unsigned: another delivery must not
+    /// wait for this one's key.
+    pub(super) fn open(self, sealer: &Sealer) -> Claimed {
+        let organization_id = OrganizationId(self.organization_id);
+        let opened =
+            open(sealer, organization_id, &self.secret, &self.previous_secret, &self.headers);
         let (secrets, headers) = opened.unwrap_or_else(|error| {
-            tracing::error!(%error, endpoint = %row.webhook_id, "an endpoint's secret does not open");
+            let endpoint = self.webhook_id;
+            tracing::error!(%error, %endpoint, "an endpoint's secret does not open");
             (Vec::new(), Vec::new())
         });
         Claimed {
-            organization_id: organization,
-            id: DeliveryId(row.id),
-            endpoint_id: EndpointId(row.webhook_id),
-            event_id: row.event_id,
-            event_type: row.event,
-            url: row.url,
-            body: row.body,
+            organization_id,
+            id: DeliveryId(self.id),
+            endpoint_id: EndpointId(self.webhook_id),
+            event_id: self.event_id,
+            event_type: self.event,
+            url: self.url,
+            body: self.body,
             secrets,
             headers,
-            schedule: schedule(row.schedule),
-            attempts: count(row.attempts),
-            earlier_attempts: count(row.earlier_attempts),
-            since: row.since,
+            schedule: schedule(self.schedule),
+            attempts: count(self.attempts),
+            earlier_attempts: count(self.earlier_attempts),
+            since: self.since,
         }
-    });
-    Ok(claimed.collect())
+    }
 }
 
 type Opened = (Vec<SecretString>, Vec<(String, SecretString)>);

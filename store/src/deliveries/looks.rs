@@ -22,13 +22,15 @@ const KNOWN: usize = 1000;
 /// between have little to claim, and its own claims are few and large.
 const BACKLOG: usize = 8;
 const REST: Duration = Duration::from_millis(20);
+/// Where a claim failed, the next is made so much later.
+const FAILED: Duration = Duration::from_secs(2);
 
 /// Where the queue of each endpoint begins, and who has just got much.
 ///
 /// What was taken lies before a front, and as long as any snapshot in the database is older, a walk
 /// that begins there reads all of it again.
 #[derive(Debug, Default)]
-pub struct Looks {
+pub(super) struct Looks {
     fronts: BTreeMap<Uuid, DateTime<Utc>>,
     /// When the whole queue is walked again: what is committed late lies before a front, too.
     whole_at: Option<Instant>,
@@ -98,6 +100,12 @@ impl Looks {
         let until = Instant::now() + REST;
         let much = counts.into_iter().filter(|(_, count)| *count >= BACKLOG);
         self.resting.extend(much.map(|(id, _)| (id, until)));
+    }
+
+    /// What was due for these was not claimed.
+    pub(super) fn failed(&mut self, endpoints: impl IntoIterator<Item = Uuid>) {
+        let until = Instant::now() + FAILED;
+        self.resting.extend(endpoints.into_iter().map(|id| (id, until)));
     }
 }
 

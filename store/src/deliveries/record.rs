@@ -34,19 +34,9 @@ pub enum Haste {
 
 struct Job {
     attempt: Attempted,
-    haste: Haste,
+    /// To be written by then.
+    until: Instant,
     reply: oneshot::Sender<Result<Next, NotRecorded>>,
-}
-
-impl Job {
-    /// When it is to be written at the latest.
-    fn until(&self) -> Instant {
-        Instant::now()
-            + match self.haste {
-                Haste::Awaited => GATHER_AWAITED,
-                Haste::Queued => GATHER,
-            }
-    }
 }
 
 /// An attempt that was made and is not in the log: its claim runs out, and it is made again.
@@ -74,8 +64,13 @@ impl Recorder {
     /// When Postgres does not take it.
     pub async fn record(&self, attempt: Attempted, haste: Haste) -> Result<Next, NotRecorded> {
         let (reply, answer) = oneshot::channel();
+        let gather = match haste {
+            Haste::Awaited => GATHER_AWAITED,
+            Haste::Queued => GATHER,
+        };
+        let until = Instant::now() + gather;
         let ended = || NotRecorded("the recorder has ended".to_owned());
-        self.queue.send(Job { attempt, haste, reply }).await.map_err(|_| ended())?;
+        self.queue.send(Job { attempt, until, reply }).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
@@ -107,11 +102,11 @@ async fn write(db: Database, mut jobs: mpsc::Receiver<Job>) {
 
 /// Waits for others, as long as the most hurried of them can wait.
 async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
-    let Some(mut until) = waiting.iter().map(Job::until).min() else { return };
+    let Some(mut until) = waiting.iter().map(|job| job.until).min() else { return };
     while waiting.len() < GROUP
         && let Ok(Some(job)) = timeout_at(until, jobs.recv()).await
     {
-        until = until.min(job.until());
+        until = until.min(job.until);
         waiting.push(job);
     }
 }

@@ -304,7 +304,7 @@ async fn a_look_begins_at_the_front_of_an_endpoint() {
     let pick = statement(&["of_organization_left", "for update skip locked"]);
     let own = world.organization();
     let shares = format!(
-        "array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
+        "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
          array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
     );
     let pick = world.plan_of_worker(&pick, &shares).await;
@@ -353,10 +353,10 @@ async fn what_waits_in_order_is_found_by_its_call() {
     world.enqueue(endpoint, Some(Uuid::now_v7()), 20).await;
     let (own, since) = (world.organization(), world.first_due().await);
     let put_off = statement(&["with blocked as"]);
-    let arguments = format!("array['{endpoint}'::uuid], array[]::uuid[], 200, '1 minute'");
+    let arguments = format!("array['{endpoint}'::uuid], 200, '1 minute'");
     let pick = statement(&["of_organization_left", "for update skip locked"]);
     let shares = format!(
-        "array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[true],
+        "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[true],
          array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
     );
     for (statement, arguments) in [(put_off, arguments), (pick, shares)] {

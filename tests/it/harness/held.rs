@@ -12,6 +12,9 @@ use super::{World, wait::until, world::connect};
 /// earlier worker had claimed is free again.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Until a stop that is asked for is under way, and less than a statement waits for a lock.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// Where a process is held.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hold<'a> {
@@ -76,7 +79,17 @@ impl World {
         self.let_go(held, waiting).await;
     }
 
-    /// The same with `serve`.
+    /// The same, but that the worker is told to stop and has time to do so once it is let go.
+    pub(crate) async fn stopped_at(&mut self, held: Held, words: &str) {
+        waits_for(&self.db, held.pid, words).await;
+        let let_go = async {
+            tokio::time::sleep(UNDER_WAY).await;
+            held.client.batch_execute("rollback").await.expect("the lock is let go");
+        };
+        tokio::join!(self.stop_worker(), let_go);
+    }
+
+    /// The same as `killed_at` with `serve`.
     pub(crate) async fn serve_killed_at(&mut self, held: Held, words: &str) {
         let waiting = waits_for(&self.db, held.pid, words).await;
         self.kill_serve().await;

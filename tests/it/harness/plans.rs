@@ -34,11 +34,11 @@ impl World {
 
     /// The same as the worker's role, of what takes from a queue.
     pub(crate) async fn plan_of_worker(&self, statement: &str, arguments: &str) -> String {
-        let by_key = BY_KEY.map(|(name, value)| format!("set local {name} = {value}")).join("; ");
-        let session = format!(
-            "set local role postcall_worker; set local app.scope = 'dispatch';
-             {by_key}; set local {IN_ORDER}"
-        );
+        let settings = BY_KEY.iter().chain(&IN_ORDER);
+        let settings: String =
+            settings.map(|(name, value)| format!("; set local {name} = {value}")).collect();
+        let session =
+            format!("set local role postcall_worker; set local app.scope = 'dispatch'{settings}");
         plan(&self.db, &session, statement, arguments).await
     }
 }

@@ -149,6 +149,13 @@ impl World {
         }
     }
 
+    /// SIGTERM to the worker, and its end.
+    pub(crate) async fn stop_worker(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
+    }
+
     /// `kill -9` of `serve`.
     pub(crate) async fn kill_serve(&mut self) {
         if let Some(serve) = self.serve.take() {

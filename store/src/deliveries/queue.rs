@@ -1,0 +1,233 @@
+//! The queue: what is due, a fair share for every endpoint.
+
+use std::{collections::HashMap, time::Instant};
+
+use chrono::{DateTime, Utc};
+use contract::ids::{EndpointId, OrganizationId};
+use secrecy::SecretString;
+use sqlx::{PgConnection, query_as};
+use uuid::Uuid;
+
+use super::{
+    Claimed,
+    looks::Looks,
+    rules::{Ruled, claim_by_rules, number},
+    share::{Share, pick},
+};
+use crate::{Database, StoreError, database::connect_claimer, error::During, sealing::Sealer};
+
+/// Attempts at one endpoint at once, by one process.
+const AT_ONCE: u32 = 32;
+/// And where the last one failed: a hung endpoint holds few of our places.
+const AT_ONCE_FAILING: u32 = 4;
+/// Attempts at the endpoints of one organization at once: many that hang hold a part of our places.
+const AT_ONCE_ORGANIZATION: u32 = 128;
+/// Endpoints served by one claim, the longest waiting first: the next claim has the others.
+const SERVED: usize = 256;
+
+/// What the process can take.
+#[derive(Debug, Clone, Default)]
+pub struct Capacity {
+    /// Deliveries in all.
+    pub room: u32,
+    /// Attempts under way.
+    pub under_way: HashMap<(OrganizationId, EndpointId), u32>,
+}
+
+impl Capacity {
+    const fn most(is_failing: bool) -> u32 {
+        if is_failing { AT_ONCE_FAILING } else { AT_ONCE }
+    }
+
+    fn at(&self, organization: Uuid, endpoint: Uuid) -> u32 {
+        let at = (OrganizationId(organization), EndpointId(endpoint));
+        self.under_way.get(&at).copied().unwrap_or(0)
+    }
+
+    fn left_to(&self, organization: Uuid) -> u32 {
+        let of_it = self.under_way.iter().filter(|((of, _), _)| of.0 == organization);
+        AT_ONCE_ORGANIZATION.saturating_sub(of_it.map(|(_, count)| count).sum())
+    }
+}
+
+/// What was due.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// The caller's to attempt.
+    pub claimed: Vec<Claimed>,
+    /// What else is due, for [`Queue::claim_ruled`].
+    pub ruled: Option<Ruled>,
+    /// Whether more is held back only by a rate, or by what its endpoint just got.
+    pub is_paced: bool,
+    /// Whether more waits until an attempt under way has ended.
+    pub is_full: bool,
+    /// Whether that was all: one delivery, where there was room for more.
+    pub is_alone: bool,
+}
+
+/// Claims from the queue, by single statements of a connection of its own, as long as nothing but deliveries
+/// changes by it.
+#[derive(Debug)]
+pub struct Queue {
+    url: SecretString,
+    /// Taken out while it is used: one that is left in mid-statement is closed.
+    connection: Option<PgConnection>,
+    looks: Looks,
+}
+
+impl Queue {
+    /// Connects when first used.
+    pub fn new(url: &SecretString) -> Self {
+        Self { url: url.clone(), connection: None, looks: Looks::default() }
+    }
+
+    /// Claims what is due, oldest first within an endpoint. Within 13 seconds, or Postgres does not answer.
+    ///
+    /// What is claimed must be attempted: a claim may have been made once this was polled, so dropping it
+    /// in mid-look leaves deliveries to their leases.
+    pub async fn claim(&mut self, sealer: &Sealer, capacity: &Capacity) -> Result<Due, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect_claimer(&self.url).await?,
+        };
+        let found = walk(&mut connection, &mut self.looks).await?;
+        let mut due = Due::default();
+        let (plain, mut ruled) = share_out(found, capacity, &self.looks, &mut due);
+        let room = capacity.room.saturating_sub(ruled.room);
+        let taken = pick(&mut connection, &plain, room).await?;
+        self.connection = Some(connection);
+        due.is_alone = taken.len() == 1
+            && room > 1
+            && ruled.is_empty()
+            && plain.len() < SERVED
+            && plain.iter().all(|share| share.room > 1 && share.left > 1);
+        due.claimed = taken.into_iter().map(|taken| taken.open(sealer)).collect();
+        self.looks.claimed(due.claimed.iter().map(|claimed| claimed.endpoint_id.0));
+        ruled.after(&due.claimed, capacity.room);
+        due.ruled = Some(ruled).filter(|ruled| !ruled.is_empty());
+        Ok(due)
+    }
+
+    /// Claims by the rules of endpoints that have some, into `due`. What fails waits for a while, and
+    /// keeps nothing else.
+    pub async fn claim_ruled(
+        &mut self,
+        db: &Database,
+        sealer: &Sealer,
+        ruled: Ruled,
+        due: &mut Due,
+    ) {
+        claim_by_rules(db, sealer, ruled, &mut self.looks, due).await;
+    }
+}
+
+/// An endpoint with something due.
+struct Found {
+    id: Uuid,
+    organization_id: Uuid,
+    rate_limit: Option<i32>,
+    retry_count: i32,
+    is_ordered: bool,
+    is_probed: bool,
+    is_open: bool,
+    is_live: bool,
+    is_paced: bool,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+/// Walks from endpoint to endpoint, whatever the length of their queues; the longest due first.
+async fn walk(connection: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Found>, StoreError> {
+    let (walk, began) = (looks.begin(), Instant::now());
+    let mut found = query_as!(
+        Found,
+        r#"with recursive unknown (webhook_id, since, before) as (
+             select after, null::timestamptz, before
+             from unnest($1::uuid[], $2::uuid[]) as gap (after, before)
+             union all
+             select next.*, unknown.before from unknown
+             cross join lateral (
+                 select d.webhook_id, d.next_attempt_at from webhook_deliveries d
+                 where d.state = 'pending' and d.owner = 'queue'
+                   and d.webhook_id > unknown.webhook_id and d.webhook_id < unknown.before
+                 order by d.webhook_id, d.next_attempt_at limit 1
+             ) next
+         ), due as (
+             select webhook_id, since from unknown where since <= now()
+             union all
+             select known.id, first.since
+             from unnest($3::uuid[], $4::timestamptz[]) as known (id, floor)
+             cross join lateral (
+                 select d.next_attempt_at as since from webhook_deliveries d
+                 where d.webhook_id = known.id and d.state = 'pending' and d.owner = 'queue'
+                   and d.next_attempt_at >= known.floor and d.next_attempt_at <= now()
+                 order by d.next_attempt_at limit 1
+             ) first
+         )
+         select w.id, w.organization_id, w.rate_limit, w.retry_count,
+             w.ordering = 'call' as "is_ordered!", w.circuit <> 'closed' as "is_probed!",
+             w.circuit <> 'closed' and w.circuit_probe_at > now() as "is_open!",
+             w.enabled and w.deleted_at is null as "is_live!",
+             coalesce(w.paced_until > now(), false) as "is_paced!",
+             due.since as "since!", now() as "now!"
+         from due join webhooks w on w.id = due.webhook_id"#,
+        &walk.after,
+        &walk.before,
+        &walk.known,
+        &walk.floors,
+    )
+    .fetch_all(connection)
+    .await
+    .during("deliveries.walk")?;
+    if walk.is_whole {
+        looks.walked(began.elapsed());
+    }
+    if let Some(now) = found.first().map(|found| found.now) {
+        looks.learn(found.iter().map(|found| (found.id, found.since)), now);
+    }
+    found.sort_by_key(|found| found.since);
+    Ok(found)
+}
+
+/// Who may get how much now: of what only deliveries change, and by rules.
+fn share_out(
+    found: Vec<Found>,
+    capacity: &Capacity,
+    looks: &Looks,
+    due: &mut Due,
+) -> (Vec<Share>, Ruled) {
+    let (mut shares, mut over) = (Vec::new(), Vec::new());
+    for found in found {
+        let under_way = capacity.at(found.organization_id, found.id);
+        let room = Capacity::most(found.retry_count > 0).saturating_sub(under_way);
+        let left = capacity.left_to(found.organization_id);
+        match room.min(left) {
+            _ if found.is_open => {}
+            _ if looks.is_resting(found.id) => due.is_paced = true,
+            _ if !found.is_live => over.push(found.id),
+            0 => due.is_full = true,
+            _ if found.rate_limit.is_some() && found.is_paced => due.is_paced = true,
+            room => shares.push(Share {
+                organization: found.organization_id,
+                endpoint: found.id,
+                under_way,
+                room: if found.is_probed { 1 } else { room },
+                left,
+                is_ordered: found.is_ordered,
+                is_probed: found.is_probed,
+                rate: found.rate_limit,
+                since: found.since,
+            }),
+        }
+    }
+    shares.truncate(SERVED);
+    let all = number(shares.len()).max(1);
+    // What is locked beyond the claim is locked for nothing.
+    let fair = capacity.room.saturating_mul(2) / all;
+    shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
+    let is_first_plain = shares.first().is_none_or(Share::is_plain);
+    let (plain, ruled): (Vec<Share>, Vec<Share>) = shares.into_iter().partition(Share::is_plain);
+    let room = capacity.room.saturating_mul(number(ruled.len()));
+    let room = if is_first_plain { room / all } else { room.div_ceil(all) };
+    (plain, Ruled { shares: ruled, over, room })
+}

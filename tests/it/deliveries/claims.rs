@@ -1,0 +1,81 @@
+//! Claims: each is attempted, and what keeps one endpoint from getting its own keeps no other.
+
+use uuid::Uuid;
+
+use crate::harness::{
+    World,
+    held::Hold,
+    plans::{pages_read, statement},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_claim_leaves_none_that_nobody_attempts() {
+    const EVENTS: usize = 20;
+    let mut world = World::start().await;
+    let endpoint = world.open_endpoint("stopped", "").await;
+    let held = world.hold(Hold::Lock("lock table webhook_logs in share mode")).await;
+    world.enqueue(endpoint, None, EVENTS).await;
+    world.stopped_at(held, "of_organization_left").await;
+    let sql = "select count(*) filter (where attempting_since is not null),
+             count(*) filter (where attempts > 0) from webhook_deliveries";
+    let row = world.db.query_one(sql, &[]).await.unwrap();
+    let (claimed, attempted): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!(claimed, 0, "claims were left behind");
+    assert!(attempted > 0, "nothing was claimed when it stopped");
+    assert_eq!(world.reached("stopped").len() as i64, attempted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_fails_by_the_rules_of_an_endpoint_keeps_no_other() {
+    const EVENTS: i64 = 20;
+    let world = World::start().await;
+    let broken = world.open_endpoint("broken", "rate_limit = 100").await;
+    let rated = world.open_endpoint("rated", "rate_limit = 100").await;
+    let ordered = world.open_endpoint("ordered", "ordering = 'call'").await;
+    let plain = world.open_endpoint("plain", "").await;
+    let fails = format!(
+        "create function fails() returns trigger language plpgsql
+             as $$ begin raise exception 'fails'; end $$;
+         create trigger fails before update of paced_until on webhooks for each row
+             when (new.id = '{broken}') execute function fails()"
+    );
+    world.db.batch_execute(&fails).await.unwrap();
+    world.enqueue(broken, None, EVENTS as usize).await;
+    let others = [rated, ordered, plain];
+    for endpoint in others {
+        world.enqueue(endpoint, Some(Uuid::now_v7()), EVENTS as usize).await;
+    }
+    for endpoint in others {
+        world.done_with(endpoint).await;
+        assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), EVENTS)]);
+    }
+    assert_eq!(world.states(broken).await, [("pending".to_owned(), EVENTS)]);
+    assert!(world.reached("broken").is_empty());
+    world.db.batch_execute("drop trigger fails on webhooks").await.unwrap();
+    world.done_with(broken).await;
+    assert_eq!(world.reached("broken").len() as i64, EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_with_its_endpoint_is_found_by_it() {
+    let world = World::quiet().await;
+    let endpoint = world.open_endpoint("old", "").await;
+    world.enqueue(endpoint, None, 10_000).await;
+    for past in
+        ["update webhook_deliveries set state = 'delivered'", "vacuum analyze webhook_deliveries"]
+    {
+        world.db.batch_execute(past).await.unwrap();
+    }
+    world.enqueue(endpoint, None, 20).await;
+    let asleep = "update webhook_deliveries set owner = 'workflow' where id in (
+        select id from webhook_deliveries where state = 'pending' limit 10)";
+    world.db.batch_execute(asleep).await.unwrap();
+    let statement = statement(&["with queued as"]);
+    let arguments = format!("array['{endpoint}'::uuid], 1000");
+    let by_worker = world.plan_of_worker(&statement, &arguments).await;
+    let by_api = world.plan_of(&statement, &arguments).await;
+    for plan in [by_worker, by_api] {
+        assert!(pages_read(&plan) < 500, "{plan}");
+        assert!(plan.contains("(actual rows=20"), "{plan}");
+    }
+}
