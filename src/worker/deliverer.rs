@@ -39,6 +39,8 @@ const PACE: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(3);
 /// A look that takes longer is given up: a connection may hang when Postgres fails over.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
+/// What is claimed by rules comes after all else, and must not keep the next look.
+const RULES_LIMIT: Duration = Duration::from_secs(5);
 /// After a look that failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// Deliveries whose workflow is missing are looked for this often, so many at once.
@@ -134,10 +136,7 @@ impl Deliverer {
         };
         let mut has_claimed = self.attempt(&mut due, attempts);
         if let Some(ruled) = due.ruled.take() {
-            let claiming = queue.claim_ruled(&self.db, sealer, ruled, &mut due);
-            if timeout(LOOK_TIMEOUT, claiming).await.is_err() {
-                tracing::warn!("a look for deliveries by rules took too long");
-            }
+            queue.claim_ruled(&self.db, sealer, ruled, RULES_LIMIT, &mut due).await;
             has_claimed |= self.attempt(&mut due, attempts);
         }
         match due {

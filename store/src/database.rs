@@ -45,8 +45,9 @@ pub const BY_KEY: [(&str, &str); 3] =
 pub const IN_ORDER: [(&str, &str); 2] = [("enable_sort", "off"), ("enable_bitmapscan", "off")];
 /// What is not waited for on disk: a claim that a crash of Postgres takes back is made again.
 const AT_EASE: (&str, &str) = ("synchronous_commit", "off");
-/// Role, scope and limits of a connection of [`connect_claimer`].
+/// Role and scope of a connection of [`connect_claimer`].
 const CLAIMER_SESSION: &str = "set role postcall_worker; set app.scope = 'dispatch'";
+/// A look connects, walks and claims, and must have ended by itself before anybody gives it up.
 const CLAIMER_TIMEOUT: Duration = Duration::from_secs(3);
 const CLAIMER_STATEMENT_TIMEOUT: &str = "5s";
 

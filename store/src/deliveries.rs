@@ -238,6 +238,10 @@ pub(crate) async fn disable(tx: &mut Tx, deliveries: &[Uuid]) -> Result<(), Stor
     .during("deliveries.disable")
 }
 
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }

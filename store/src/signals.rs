@@ -24,7 +24,7 @@ const ACCESS: &str = "postcall_access";
 
 /// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that
 /// people wait for and is sent at most this often.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Polling goes on without a connection; one that hangs must not stop it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

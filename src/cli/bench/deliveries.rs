@@ -92,6 +92,10 @@ pub(in crate::cli) struct DeliveriesArgs {
     /// Events a second of an endpoint that gets more than its share, 1 to 5000.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
     flood_rate: u32,
+    /// Events of that endpoint written by one transaction, as an import or a correction of many calls writes
+    /// them, 1 to 100.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    flood_group: u32,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
@@ -127,6 +131,26 @@ impl Writer {
         let db = Database::connect(url, Role::Worker, WRITERS)?;
         Ok(Self { teller: Teller::start(&db, signals::EVENTS), db })
     }
+}
+
+/// Events at a rate.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    /// A second.
+    rate: f64,
+    count: u32,
+    /// Of one transaction.
+    group: u32,
+    /// Whether they are measured.
+    counts: bool,
+}
+
+/// What a flow has written.
+struct Written {
+    /// How late each transaction was committed.
+    lag: Latency,
+    /// When each event was known to be, by what it is of; nothing of what does not count.
+    committed: Vec<(Uuid, u64)>,
 }
 
 /// An endpoint and its organization.
@@ -202,16 +226,18 @@ impl Bench {
     }
 
     async fn measure(&self, args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Report> {
-        self.emit(&self.writer, &self.measured, WARM_UP_RATE, WARM_UP, false).await?;
+        let flow = Flow { rate: WARM_UP_RATE, count: WARM_UP, group: 1, counts: false };
+        self.emit(&self.writer, &self.measured, flow).await?;
         self.receiver.begin();
         let beside = async {
             let Some(endpoint) = self.beside else { return std::future::pending().await };
-            let rate = match args.beside {
-                Beside::Hung => HUNG_RATE,
-                _ => f64::from(args.flood_rate),
+            let (rate, group) = match args.beside {
+                Beside::Hung => (HUNG_RATE, 1),
+                _ => (f64::from(args.flood_rate), args.flood_group),
             };
             // Bounded: it ends with the measurement, and long after it in any case.
-            self.emit(&self.writer_beside, &[endpoint], rate, 1_000_000, false).await
+            let flow = Flow { rate, count: 1_000_000, group, counts: false };
+            self.emit(&self.writer_beside, &[endpoint], flow).await
         };
         let measured = async {
             if self.beside.is_some() {
@@ -221,51 +247,58 @@ impl Bench {
             let count = args.rate * args.seconds;
             let mut monitor = Monitor::start(&dev.pids);
             let began = Instant::now();
-            let rate = f64::from(args.rate);
-            let lag = self.emit(&self.writer, &self.measured, rate, count, true).await?;
+            let flow = Flow { rate: f64::from(args.rate), count, group: 1, counts: true };
+            let written = self.emit(&self.writer, &self.measured, flow).await?;
             monitor.sample();
             self.receiver.has(count, DRAIN_LIMIT).await;
             let processes = monitor.finish(self.receiver.arrived());
-            Ok(Report::new(args, started_at, began, count, &lag, &self.receiver, processes))
+            Report::new(args, started_at, began, count, &written, &self.receiver, processes)
         };
         tokio::select! {
             report = measured => report,
-            ended = beside => Err(anyhow!("what goes on beside ended: {ended:?}")),
+            ended = beside => {
+                Err(anyhow!("what goes on beside ended: {:?}", ended.map(|written| written.lag.percentiles())))
+            }
         }
     }
 
-    /// Writes events on time, whatever becomes of them; how late each was written.
-    async fn emit(
-        &self,
-        writer: &Writer,
-        to: &[Endpoint],
-        rate: f64,
-        count: u32,
-        counts: bool,
-    ) -> anyhow::Result<Latency> {
+    /// Writes events on time, whatever becomes of them.
+    async fn emit(&self, writer: &Writer, to: &[Endpoint], flow: Flow) -> anyhow::Result<Written> {
         let start = tokio::time::Instant::now();
-        let mut lag = Latency::new()?;
+        let mut written = Written { lag: Latency::new()?, committed: Vec::new() };
         let mut writing = JoinSet::new();
-        for index in 0..count {
-            let due = start + Duration::from_secs_f64(f64::from(index) / rate);
+        for (index, first) in (0..flow.count).step_by(usize::try_from(flow.group)?).enumerate() {
+            let due = start + Duration::from_secs_f64(f64::from(first) / flow.rate);
             sleep_until(due).await;
-            let endpoint = to[usize::try_from(index)? % to.len()];
+            let endpoint = to[index % to.len()];
             let (db, teller) = (writer.db.clone(), writer.teller.clone());
-            let due_us = counts.then(|| self.receiver.micros(due.into_std()));
-            let data = json!({ "id": Uuid::now_v7(), "due_us": due_us, "filling": self.filling });
+            let due_us = flow.counts.then(|| self.receiver.micros(due.into_std()));
+            let ids: Vec<Uuid> = (0..flow.group).map(|_| Uuid::now_v7()).collect();
+            let event = |id| json!({ "id": id, "due_us": due_us, "filling": self.filling });
+            let events = ids.iter().map(event).collect();
             writing.spawn(async move {
-                let written = generated::emit(&db, endpoint.organization, data).await;
+                let emitted = generated::emit(&db, endpoint.organization, events).await;
+                let at = Instant::now();
                 teller.tell();
-                written.map(|()| due.elapsed())
+                emitted.map(|()| (due.elapsed(), at, ids))
             });
-            while let Some(written) = writing.try_join_next() {
-                lag.record(written??);
+            while let Some(emitted) = writing.try_join_next() {
+                self.note(&mut written, flow, emitted??);
             }
         }
-        while let Some(written) = writing.join_next().await {
-            lag.record(written??);
+        while let Some(emitted) = writing.join_next().await {
+            self.note(&mut written, flow, emitted??);
         }
-        Ok(lag)
+        Ok(written)
+    }
+
+    fn note(&self, written: &mut Written, flow: Flow, emitted: (Duration, Instant, Vec<Uuid>)) {
+        let (lag, at, ids) = emitted;
+        written.lag.record(lag);
+        if flow.counts {
+            let at = self.receiver.micros(at);
+            written.committed.extend(ids.into_iter().map(|id| (id, at)));
+        }
     }
 
     async fn remove(&self) -> anyhow::Result<()> {

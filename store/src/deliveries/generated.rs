@@ -10,21 +10,22 @@ use crate::{
     Database, StoreError,
     database::{commit, connect_options},
     error::During,
-    events,
+    events::{self, CALL_COMPLETED},
 };
 
-/// Writes an event and its deliveries as any event about an organization is written, in a transaction of
-/// its own.
+/// Writes events and their deliveries as any event about an organization is written, in a transaction of
+/// their own.
 pub async fn emit(
     db: &Database,
     organization: OrganizationId,
-    data: Value,
+    events: Vec<Value>,
 ) -> Result<(), StoreError> {
     const OPERATION: &str = "deliveries.generated.emit";
     let mut tx = db.tenant(organization).await?;
-    let effect_key = format!("bench/{}", Uuid::now_v7());
-    events::emit_organization(&mut tx, organization, events::CALL_COMPLETED, &effect_key, data)
-        .await?;
+    for data in events {
+        let effect_key = format!("bench/{}", Uuid::now_v7());
+        events::emit_organization(&mut tx, organization, CALL_COMPLETED, &effect_key, data).await?;
+    }
     commit(tx, OPERATION).await
 }
 

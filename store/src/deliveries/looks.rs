@@ -14,18 +14,23 @@ const SLOW: Duration = Duration::from_millis(3);
 const WHOLE: Duration = Duration::from_secs(1);
 const WHOLE_SELDOM: Duration = Duration::from_secs(10);
 const WHOLE_SHARE: u32 = 20;
+const SECOND: Duration = Duration::from_secs(1);
 /// Looks begin so long before a front: an event is written before it is committed.
 const LATE_COMMIT: TimeDelta = TimeDelta::milliseconds(250);
 /// Endpoints whose front is known; the others are walked as wholes.
 const KNOWN: usize = 1000;
 /// An endpoint that got so many at once has a backlog, and is served again after a moment: the looks
 /// between have little to claim, and its own claims are few and large.
-const BACKLOG: usize = 8;
+const BACKLOG: u32 = 8;
 const REST: Duration = Duration::from_millis(20);
+/// One that gets more than all others together rests longer, so that these do not wait for it wherever all
+/// share one processor and one database: as many times what its claim took as others get a second, up to this.
+const REST_SHARE: u32 = 30;
+const REST_LONGEST: Duration = Duration::from_millis(500);
 /// Where a claim failed, the next is made so much later.
 const FAILED: Duration = Duration::from_secs(2);
 
-/// Where the queue of each endpoint begins, and who has just got much.
+/// Where the queue of each endpoint begins, who has just got much, and whose claims fail.
 ///
 /// What was taken lies before a front, and as long as any snapshot in the database is older, a walk
 /// that begins there reads all of it again.
@@ -35,6 +40,41 @@ pub(super) struct Looks {
     /// When the whole queue is walked again: what is committed late lies before a front, too.
     whole_at: Option<Instant>,
     resting: HashMap<Uuid, Instant>,
+    failed: HashMap<Uuid, Instant>,
+    claims: Claims,
+}
+
+/// Claims by endpoint, in seconds.
+#[derive(Debug, Default)]
+struct Claims {
+    /// When the second at hand began.
+    began: Option<Instant>,
+    counts: HashMap<Uuid, u32>,
+    /// Those of the second before it.
+    before: HashMap<Uuid, u32>,
+}
+
+impl Claims {
+    fn add(&mut self, counts: &HashMap<Uuid, u32>, now: Instant) {
+        let began = *self.began.get_or_insert(now);
+        if now.duration_since(began) >= SECOND {
+            self.began = Some(now);
+            self.before = std::mem::take(&mut self.counts);
+        }
+        for (id, count) in counts {
+            *self.counts.entry(*id).or_default() += count;
+        }
+    }
+
+    /// How long an endpoint with a backlog rests after a claim that took so long.
+    fn rest(&self, endpoint: Uuid, took: Duration) -> Duration {
+        let own = self.before.get(&endpoint).copied().unwrap_or(0);
+        let others = self.before.values().sum::<u32>() - own;
+        if own <= others {
+            return REST;
+        }
+        (took * others.min(REST_SHARE)).clamp(REST, REST_LONGEST)
+    }
 }
 
 /// Where a look walks, in the order of endpoints.
@@ -53,10 +93,11 @@ impl Looks {
     pub(super) fn begin(&mut self) -> Walk {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
+        self.failed.retain(|_, until| *until > now);
         let is_whole = self.whole_at.is_none_or(|at| at <= now);
         if is_whole {
-            // Of one that fails, the next look is none.
-            self.whole_at = Some(now + WHOLE);
+            // Of one that fails, by its time limit perhaps, the next looks are none.
+            self.whole_at = Some(now + WHOLE_SELDOM);
             if self.fronts.len() >= KNOWN {
                 self.fronts.clear();
             }
@@ -93,19 +134,25 @@ impl Looks {
         self.resting.contains_key(&endpoint)
     }
 
-    /// Deliveries of these endpoints were claimed.
-    pub(super) fn claimed(&mut self, endpoints: impl Iterator<Item = Uuid>) {
-        let mut counts: HashMap<Uuid, usize> = HashMap::new();
+    pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {
+        self.failed.contains_key(&endpoint)
+    }
+
+    /// Deliveries of these endpoints were claimed, which took so long.
+    pub(super) fn claimed(&mut self, endpoints: impl Iterator<Item = Uuid>, took: Duration) {
+        let now = Instant::now();
+        let mut counts: HashMap<Uuid, u32> = HashMap::new();
         endpoints.for_each(|id| *counts.entry(id).or_default() += 1);
-        let until = Instant::now() + REST;
-        let much = counts.into_iter().filter(|(_, count)| *count >= BACKLOG);
-        self.resting.extend(much.map(|(id, _)| (id, until)));
+        self.claims.add(&counts, now);
+        for (id, _) in counts.into_iter().filter(|(_, count)| *count >= BACKLOG) {
+            self.resting.insert(id, now + self.claims.rest(id, took));
+        }
     }
 
     /// What was due for these was not claimed.
     pub(super) fn failed(&mut self, endpoints: impl IntoIterator<Item = Uuid>) {
         let until = Instant::now() + FAILED;
-        self.resting.extend(endpoints.into_iter().map(|id| (id, until)));
+        self.failed.extend(endpoints.into_iter().map(|id| (id, until)));
     }
 }
 
@@ -150,6 +197,8 @@ mod tests {
     fn a_whole_walk_that_fails_or_takes_for_ever_is_made_again_and_not_at_once() {
         let mut looks = Looks::default();
         assert!(looks.begin().is_whole && !looks.begin().is_whole);
+        let soon = Instant::now() + WHOLE_SELDOM / 2;
+        assert!(looks.whole_at.is_some_and(|at| at > soon), "it failed by its time limit");
         looks.walked(Duration::from_secs(14));
         let seldom = Instant::now() + WHOLE_SELDOM;
         assert!(looks.whole_at.is_some_and(|at| at <= seldom));
@@ -158,10 +207,30 @@ mod tests {
     #[test]
     fn whoever_gets_much_rests() {
         let mut looks = Looks::default();
-        looks.claimed([id(5); BACKLOG].into_iter().chain([id(7)]));
+        looks.claimed([id(5); 8].into_iter().chain([id(7)]), Duration::ZERO);
         assert!(looks.is_resting(id(5)) && !looks.is_resting(id(7)));
         looks.resting.insert(id(5), Instant::now());
         looks.begin();
         assert!(!looks.is_resting(id(5)));
+        looks.failed([id(7)]);
+        assert!(looks.has_failed(id(7)) && !looks.is_resting(id(7)) && !looks.has_failed(id(5)));
+    }
+
+    #[test]
+    fn whoever_gets_more_than_all_others_leaves_them_room() {
+        let (start, took) = (Instant::now(), Duration::from_millis(4));
+        let rest = |counts: &[(u128, u32)]| {
+            let mut claims = Claims::default();
+            let counts = counts.iter().map(|(of, count)| (id(*of), *count)).collect();
+            claims.add(&counts, start);
+            claims.add(&HashMap::new(), start + SECOND);
+            claims.rest(id(1), took)
+        };
+        assert_eq!(rest(&[(1, 1000)]), REST, "there is nobody else");
+        assert_eq!(rest(&[(1, 1000), (2, 600), (3, 600)]), REST, "all are busy");
+        assert_eq!(rest(&[(1, 1000), (2, 10)]), took * 10);
+        assert_eq!(rest(&[(1, 1000), (2, 100), (3, 100)]), took * REST_SHARE);
+        let slow = Claims { before: HashMap::from([(id(1), 9), (id(2), 8)]), ..Claims::default() };
+        assert_eq!(slow.rest(id(1), SECOND), REST_LONGEST);
     }
 }

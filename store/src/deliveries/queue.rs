@@ -1,17 +1,23 @@
 //! The queue: what is due, a fair share for every endpoint.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use contract::ids::{EndpointId, OrganizationId};
 use secrecy::SecretString;
 use sqlx::{PgConnection, query_as};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
     Claimed,
     looks::Looks,
-    rules::{Ruled, claim_by_rules, number},
+    number,
+    rules::{Ruled, claim_by_rules},
     share::{Share, pick},
 };
 use crate::{Database, StoreError, database::connect_claimer, error::During, sealing::Sealer};
@@ -57,7 +63,7 @@ pub struct Due {
     pub claimed: Vec<Claimed>,
     /// What else is due, for [`Queue::claim_ruled`].
     pub ruled: Option<Ruled>,
-    /// Whether more is held back only by a rate, or by what its endpoint just got.
+    /// Whether more is held back only for a moment: by a rate, or by what its endpoint just got.
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
@@ -81,15 +87,15 @@ impl Queue {
         Self { url: url.clone(), connection: None, looks: Looks::default() }
     }
 
-    /// Claims what is due, oldest first within an endpoint. Within 13 seconds, or Postgres does not answer.
-    ///
-    /// What is claimed must be attempted: a claim may have been made once this was polled, so dropping it
-    /// in mid-look leaves deliveries to their leases.
+    /// Claims what is due, oldest first within an endpoint. Each statement has five seconds; where Postgres
+    /// does not answer at all, the caller gives up. Dropped in the middle otherwise, it may leave deliveries
+    /// claimed, until their leases are over.
     pub async fn claim(&mut self, sealer: &Sealer, capacity: &Capacity) -> Result<Due, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect_claimer(&self.url).await?,
         };
+        let began = Instant::now();
         let found = walk(&mut connection, &mut self.looks).await?;
         let mut due = Due::default();
         let (plain, mut ruled) = share_out(found, capacity, &self.looks, &mut due);
@@ -102,22 +108,29 @@ impl Queue {
             && plain.len() < SERVED
             && plain.iter().all(|share| share.room > 1 && share.left > 1);
         due.claimed = taken.into_iter().map(|taken| taken.open(sealer)).collect();
-        self.looks.claimed(due.claimed.iter().map(|claimed| claimed.endpoint_id.0));
-        ruled.after(&due.claimed, capacity.room);
+        let endpoints = due.claimed.iter().map(|claimed| claimed.endpoint_id.0);
+        self.looks.claimed(endpoints, began.elapsed());
+        due.is_full |= ruled.after(&due.claimed, capacity.room) || room == 0 && !plain.is_empty();
         due.ruled = Some(ruled).filter(|ruled| !ruled.is_empty());
         Ok(due)
     }
 
-    /// Claims by the rules of endpoints that have some, into `due`. What fails waits for a while, and
-    /// keeps nothing else.
+    /// Claims by the rules of endpoints that have some, into `due`. What fails, or takes longer than `limit`,
+    /// waits for a while.
     pub async fn claim_ruled(
         &mut self,
         db: &Database,
         sealer: &Sealer,
         ruled: Ruled,
+        limit: Duration,
         due: &mut Due,
     ) {
-        claim_by_rules(db, sealer, ruled, &mut self.looks, due).await;
+        let endpoints: Vec<Uuid> = ruled.endpoints().collect();
+        let claiming = claim_by_rules(db, sealer, ruled, &mut self.looks, due);
+        if timeout(limit, claiming).await.is_err() {
+            tracing::warn!("a claim by the rules of endpoints took too long");
+            self.looks.failed(endpoints);
+        }
     }
 }
 
@@ -203,6 +216,7 @@ fn share_out(
         let left = capacity.left_to(found.organization_id);
         match room.min(left) {
             _ if found.is_open => {}
+            _ if looks.has_failed(found.id) => {}
             _ if looks.is_resting(found.id) => due.is_paced = true,
             _ if !found.is_live => over.push(found.id),
             0 => due.is_full = true,
@@ -221,13 +235,81 @@ fn share_out(
         }
     }
     shares.truncate(SERVED);
-    let all = number(shares.len()).max(1);
     // What is locked beyond the claim is locked for nothing.
-    let fair = capacity.room.saturating_mul(2) / all;
+    let fair = capacity.room.saturating_mul(2) / number(shares.len()).max(1);
     shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
-    let is_first_plain = shares.first().is_none_or(Share::is_plain);
-    let (plain, ruled): (Vec<Share>, Vec<Share>) = shares.into_iter().partition(Share::is_plain);
-    let room = capacity.room.saturating_mul(number(ruled.len()));
-    let room = if is_first_plain { room / all } else { room.div_ceil(all) };
+    let (mut plain, ruled): (Vec<Share>, Vec<Share>) =
+        shares.iter().cloned().partition(Share::is_plain);
+    let mut room = 0;
+    for (share, turns) in shares.iter().zip(turns(&shares, capacity.room)) {
+        if share.is_plain() {
+            continue;
+        }
+        room += turns;
+        // Not for the plain ones of its organization, which are claimed for first.
+        let others = plain.iter_mut().filter(|other| other.organization == share.organization);
+        others.for_each(|other| other.left = other.left.saturating_sub(turns));
+    }
     (plain, Ruled { shares: ruled, over, room })
+}
+
+/// How many of the next turns each has, whatever it has due, as [`pick`] gives them.
+fn turns(shares: &[Share], room: u32) -> Vec<u32> {
+    let mut turns = vec![0; shares.len()];
+    let mut left: HashMap<Uuid, u32> =
+        shares.iter().map(|share| (share.organization, share.left)).collect();
+    let first = |(index, share): (usize, &Share)| Reverse((share.under_way, share.since, index));
+    let mut next: BinaryHeap<_> = shares.iter().enumerate().map(first).collect();
+    let mut room = room;
+    while room > 0
+        && let Some(Reverse((turn, since, index))) = next.pop()
+    {
+        let share = &shares[index];
+        let left = left.entry(share.organization).or_default();
+        if *left == 0 || turns[index] == share.room {
+            continue;
+        }
+        *left -= 1;
+        room -= 1;
+        turns[index] += 1;
+        next.push(Reverse((turn + 1, since, index)));
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    /// An endpoint of an organization, with so many under way, due for so many seconds.
+    fn share(organization: u128, under_way: u32, left: u32, seconds: i64) -> Share {
+        Share {
+            organization: Uuid::from_u128(organization),
+            endpoint: Uuid::now_v7(),
+            under_way,
+            room: AT_ONCE - under_way,
+            left,
+            is_ordered: false,
+            is_probed: false,
+            rate: None,
+            since: DateTime::UNIX_EPOCH - TimeDelta::seconds(seconds),
+        }
+    }
+
+    #[test]
+    fn turns_go_to_those_with_the_fewest_under_way() {
+        let busy = share(1, 31, 128, 9);
+        assert_eq!(turns(&[busy.clone(), share(2, 0, 128, 1)], 1), [0, 1]);
+        assert_eq!(turns(&[busy, share(2, 0, 128, 1)], 128), [1, 32]);
+        assert_eq!(turns(&[share(1, 0, 128, 1), share(2, 0, 128, 9)], 3), [1, 2]);
+    }
+
+    #[test]
+    fn turns_of_an_organization_end_with_what_is_left_to_it() {
+        let of_one = [share(1, 9, 2, 9), share(1, 0, 2, 1), share(2, 9, 128, 1)];
+        assert_eq!(turns(&of_one, 128), [0, 2, 23]);
+        assert_eq!(turns(&of_one, 0), [0, 0, 0]);
+    }
 }

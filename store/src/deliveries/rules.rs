@@ -1,6 +1,6 @@
 //! Claims where there are probes, rates and an order to keep, or endpoints that take nothing any more.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use chrono::TimeDelta;
 use sqlx::{postgres::types::PgInterval, query};
@@ -11,6 +11,7 @@ use super::{
     claim::Taken,
     end_pending,
     looks::Looks,
+    number,
     share::{Share, pick},
 };
 use crate::{
@@ -29,7 +30,7 @@ const PROBE_AGAIN: f64 = 1.0;
 const TOLD_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// Events that wait for an earlier one put off by one look; others are met by the next.
 const PUT_OFF: i64 = 200;
-/// Where so many fail one after the other, it is no fault of theirs.
+/// Where so many fail one after the other, it may be no fault of theirs.
 const FAULTS: u32 = 2;
 
 /// Endpoints with something due whose own rows change when it is claimed.
@@ -43,18 +44,29 @@ pub struct Ruled {
 }
 
 impl Ruled {
+    /// The endpoints.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = Uuid> {
+        self.shares.iter().map(|share| share.endpoint).chain(self.over.iter().copied())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty() && self.over.is_empty()
     }
 
-    /// These were claimed before, of so much room.
-    pub(super) fn after(&mut self, claimed: &[Claimed], room: u32) {
+    /// These were claimed before, of so much room; whether that leaves too little for some.
+    pub(super) fn after(&mut self, claimed: &[Claimed], room: u32) -> bool {
         self.room = room.saturating_sub(number(claimed.len()));
         for share in &mut self.shares {
-            let of_it = claimed.iter().filter(|c| c.organization_id.0 == share.organization);
-            share.left = share.left.saturating_sub(number(of_it.count()));
+            share.left -= number(of_organization(claimed, share.organization)).min(share.left);
         }
+        let due = self.shares.len();
+        self.shares.retain(|share| self.room > 0 && share.left > 0);
+        self.shares.len() < due
     }
+}
+
+fn of_organization(claimed: &[Claimed], organization: Uuid) -> usize {
+    claimed.iter().filter(|claimed| claimed.organization_id.0 == organization).count()
 }
 
 /// Claims into `due`. One whose claim fails must not keep the others: it waits for a later look.
@@ -65,23 +77,25 @@ pub(super) async fn claim_by_rules(
     looks: &mut Looks,
     due: &mut Due,
 ) {
-    let Ruled { shares, over, mut room } = ruled;
+    let Ruled { shares, over, room } = ruled;
     if let Err(error) = end(db, &over).await {
         tracing::warn!(%error, "what waits for disabled endpoints ends later");
         looks.failed(over);
     }
     let Err(error) = claim(db, sealer, shares.clone(), room, looks, due).await else { return };
     tracing::warn!(%error, "endpoints with rules are claimed for one by one");
+    let (mut ahead, before) = (room, due.claimed.len());
     let mut faults = 0;
-    for share in shares {
+    for mut share in shares {
+        let claimed = due.claimed.get(before..).unwrap_or_default();
+        share.left -= number(of_organization(claimed, share.organization)).min(share.left);
         let endpoint = share.endpoint;
-        if faults == FAULTS {
-            looks.failed([endpoint]);
+        if ahead == 0 || share.left == 0 {
             continue;
         }
-        match claim(db, sealer, vec![share], room, looks, due).await {
+        match claim(db, sealer, vec![share], ahead, looks, due).await {
             Ok(claimed) => {
-                room = room.saturating_sub(claimed);
+                ahead = ahead.saturating_sub(claimed);
                 faults = 0;
             }
             Err(error) => {
@@ -89,6 +103,10 @@ pub(super) async fn claim_by_rules(
                 looks.failed([endpoint]);
                 faults += 1;
             }
+        }
+        // The others are found by the next look, without these.
+        if faults == FAULTS {
+            break;
         }
     }
 }
@@ -114,6 +132,7 @@ async fn claim(
     if shares.is_empty() {
         return Ok(0);
     }
+    let began = Instant::now();
     let mut tx = db.claims().await?;
     half_open(&mut tx, &mut shares).await?;
     limit_by_rates(&mut tx, &mut shares).await?;
@@ -125,14 +144,10 @@ async fn claim(
     commit(tx, "deliveries.claim_by_rules").await?;
     due.is_full |= is_full;
     let claimed: Vec<Claimed> = taken.into_iter().map(|taken| taken.open(sealer)).collect();
-    looks.claimed(claimed.iter().map(|claimed| claimed.endpoint_id.0));
+    looks.claimed(claimed.iter().map(|claimed| claimed.endpoint_id.0), began.elapsed());
     let count = number(claimed.len());
     due.claimed.extend(claimed);
     Ok(count)
-}
-
-pub(super) fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whoever gets the probe of an open circuit has it alone until it is settled, or its lease is over.

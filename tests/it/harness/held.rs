@@ -12,9 +12,6 @@ use super::{World, wait::until, world::connect};
 /// earlier worker had claimed is free again.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Until a stop that is asked for is under way, and less than a statement waits for a lock.
-const UNDER_WAY: Duration = Duration::from_secs(1);
-
 /// Where a process is held.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hold<'a> {
@@ -82,8 +79,13 @@ impl World {
     /// The same, but that the worker is told to stop and has time to do so once it is let go.
     pub(crate) async fn stopped_at(&mut self, held: Held, words: &str) {
         waits_for(&self.db, held.pid, words).await;
+        let log = self.log_path("worker");
         let let_go = async {
-            tokio::time::sleep(UNDER_WAY).await;
+            until("the worker stops", PATIENCE, || async {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                said.contains("worker stops").then_some(())
+            })
+            .await;
             held.client.batch_execute("rollback").await.expect("the lock is let go");
         };
         tokio::join!(self.stop_worker(), let_go);

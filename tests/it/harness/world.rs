@@ -207,8 +207,12 @@ impl World {
 
     /// The log of a role, for messages of failed tests and for looking for planted strings.
     pub(crate) fn log(&self, role: &str) -> String {
-        let path = self.folder.join("logs").join(format!("{role}.log"));
-        std::fs::read_to_string(path).unwrap_or_default()
+        std::fs::read_to_string(self.log_path(role)).unwrap_or_default()
+    }
+
+    /// Where it is.
+    pub(crate) fn log_path(&self, role: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{role}.log"))
     }
 
     /// The organization's connection as an application role would see it.

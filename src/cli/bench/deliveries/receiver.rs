@@ -19,6 +19,7 @@ use providers::webhook_out::verify;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use crate::cli::bench::latency::{Latency, Percentiles};
 
@@ -50,6 +51,8 @@ struct Seen {
     repeated: u64,
     unverified: u64,
     latency: Latency,
+    /// When what counts arrived, by what the event is of.
+    arrivals: HashMap<Uuid, u64>,
     last: Instant,
 }
 
@@ -62,6 +65,7 @@ impl Receiver {
             repeated: 0,
             unverified: 0,
             latency: Latency::new()?,
+            arrivals: HashMap::new(),
             last: now,
         };
         let this = Arc::new(Self {
@@ -117,6 +121,20 @@ impl Receiver {
         self.seen().latency.percentiles()
     }
 
+    /// From when each was committed until it arrived.
+    pub(super) fn delivery(
+        &self,
+        committed: &[(Uuid, u64)],
+    ) -> anyhow::Result<Option<Percentiles>> {
+        let (seen, mut delivery) = (self.seen(), Latency::new()?);
+        for (id, committed) in committed {
+            if let Some(arrived) = seen.arrivals.get(id) {
+                delivery.record(Duration::from_micros(arrived.saturating_sub(*committed)));
+            }
+        }
+        Ok(delivery.percentiles())
+    }
+
     pub(super) fn last(&self) -> Instant {
         self.seen().last
     }
@@ -142,6 +160,9 @@ impl Receiver {
             return;
         }
         let arrived = self.micros(at);
+        if let Some(id) = value["data"]["id"].as_str().and_then(|id| id.parse().ok()) {
+            seen.arrivals.insert(id, arrived);
+        }
         seen.latency.record(Duration::from_micros(arrived.saturating_sub(due)));
         seen.last = seen.last.max(at);
     }

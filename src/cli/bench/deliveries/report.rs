@@ -5,11 +5,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use serde::Serialize;
 
-use super::{Beside, DeliveriesArgs, receiver::Receiver};
-use crate::cli::bench::{
-    latency::Latency,
-    processes::{ProcessFigures, cpu_seconds_per_1000_calls},
-};
+use super::{Beside, DeliveriesArgs, Written, receiver::Receiver};
+use crate::cli::bench::processes::{ProcessFigures, cpu_seconds_per_1000_calls};
 
 /// What `postcall bench deliveries` found. Every latency begins when its event was due to be written.
 #[derive(Debug, Serialize)]
@@ -42,6 +39,10 @@ pub(super) struct Report {
     delivered_per_second: f64,
     /// From due to committed, 99th percentile: what writing them took of the figures below.
     written_p99_ms: Option<f64>,
+    /// From committed to arrival, median: what delivering them took.
+    delivery_p50_ms: Option<f64>,
+    /// 99th percentile.
+    delivery_p99_ms: Option<f64>,
     /// From due to arrival, median.
     arrival_p50_ms: Option<f64>,
     /// 99th percentile.
@@ -62,15 +63,16 @@ impl Report {
         started_at: String,
         began: Instant,
         count: u32,
-        lag: &Latency,
+        written: &Written,
         receiver: &Receiver,
         processes: Vec<ProcessFigures>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let took = receiver.last().saturating_duration_since(began).as_secs_f64();
         let arrived = receiver.arrived();
         let (repeated, unverified) = receiver.faults();
         let arrival = receiver.percentiles();
-        Self {
+        let delivery = receiver.delivery(&written.committed)?;
+        Ok(Self {
             bench: "deliveries",
             version: env!("CARGO_PKG_VERSION"),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
@@ -88,7 +90,9 @@ impl Report {
             repeated_count: repeated,
             unverified_count: unverified,
             delivered_per_second: if took > 0.0 { arrived as f64 / took } else { 0.0 },
-            written_p99_ms: lag.percentiles().map(|p| p.p99_ms),
+            written_p99_ms: written.lag.percentiles().map(|p| p.p99_ms),
+            delivery_p50_ms: delivery.map(|p| p.p50_ms),
+            delivery_p99_ms: delivery.map(|p| p.p99_ms),
             arrival_p50_ms: arrival.map(|p| p.p50_ms),
             arrival_p99_ms: arrival.map(|p| p.p99_ms),
             arrival_p99_9_ms: arrival.map(|p| p.p99_9_ms),
@@ -96,7 +100,7 @@ impl Report {
             cpu_seconds_per_10000_deliveries: cpu_seconds_per_1000_calls(&processes)
                 .map(|seconds| seconds * 10.0),
             processes,
-        }
+        })
     }
 
     /// A run that lost, repeated or mis-signed anything is void.
