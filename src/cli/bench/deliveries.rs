@@ -58,6 +58,8 @@ enum Beside {
     Hung,
     /// Another endpoint gets --flood-rate events a second.
     Flood,
+    /// As many events are written of an organization that has no endpoint: what of `flood` is their writing.
+    Unheard,
 }
 
 /// Writes events at a fixed rate to a running `postcall dev` and tells how fast they arrive at their
@@ -92,8 +94,8 @@ pub(in crate::cli) struct DeliveriesArgs {
     /// Events a second of an endpoint that gets more than its share, 1 to 5000.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
     flood_rate: u32,
-    /// Events of that endpoint written by one transaction, as an import or a correction of many calls writes
-    /// them, 1 to 100.
+    /// Events of that endpoint that one transaction writes, 1 to 100; calls write theirs one by one, which
+    /// takes more of the machine.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     flood_group: u32,
     /// Form of the output.
@@ -186,18 +188,18 @@ impl Bench {
         };
         let answer = Duration::from_millis(args.receiver_ms);
         for _ in 0..args.endpoints {
-            let endpoint = bench.endpoint(&secrets, &secret, Hook { answer, counts: true }).await?;
+            let hook = Hook { answer, counts: true };
+            let endpoint = bench.endpoint(&secrets, &secret, Some(hook)).await?;
             bench.measured.push(endpoint);
         }
-        let answer = match args.beside {
-            Beside::None => None,
-            Beside::Hung => Some(HUNG),
-            Beside::Flood => Some(answer),
+        let hook = |answer| Some(Hook { answer, counts: false });
+        let beside = match args.beside {
+            Beside::None => return Ok(bench),
+            Beside::Hung => hook(HUNG),
+            Beside::Flood => hook(answer),
+            Beside::Unheard => None,
         };
-        if let Some(answer) = answer {
-            let hook = Hook { answer, counts: false };
-            bench.beside = Some(bench.endpoint(&secrets, &secret, hook).await?);
-        }
+        bench.beside = Some(bench.endpoint(&secrets, &secret, beside).await?);
         Ok(bench)
     }
 
@@ -205,11 +207,11 @@ impl Bench {
         &self,
         secrets: &DemoSecrets,
         secret: &SecretString,
-        hook: Hook,
+        hook: Option<Hook>,
     ) -> anyhow::Result<Endpoint> {
         let organization = OrganizationId(Uuid::now_v7());
         let name = organization.to_string();
-        let at = self.receiver.open(&name, hook);
+        let at = hook.map(|hook| self.receiver.open(&name, hook));
         let api_key = store::keys::generate().context("a key")?;
         let new = NewOrganization {
             id: organization,
@@ -219,7 +221,7 @@ impl Bench {
             api_key: &api_key,
             credentials: &[],
             vapi_assistant_id: None,
-            endpoint: Some((&at, secret)),
+            endpoint: at.as_deref().map(|at| (at, secret)),
         };
         seed::organization(&self.url, &secrets.sealer()?, &new).await?;
         Ok(Endpoint { organization })

@@ -23,8 +23,8 @@ const KNOWN: usize = 1000;
 /// between have little to claim, and its own claims are few and large.
 const BACKLOG: u32 = 8;
 const REST: Duration = Duration::from_millis(20);
-/// One that gets more than all others together rests longer, so that these do not wait for it wherever all
-/// share one processor and one database: as many times what its claim took as others get a second, up to this.
+/// Beside others it rests longer, so that these do not wait for it where all share one processor and one
+/// database: as many times what its claim took as they get deliveries a second, up to this.
 const REST_SHARE: u32 = 30;
 const REST_LONGEST: Duration = Duration::from_millis(500);
 /// Where a claim failed, the next is made so much later.
@@ -56,24 +56,24 @@ struct Claims {
 
 impl Claims {
     fn add(&mut self, counts: &HashMap<Uuid, u32>, now: Instant) {
-        let began = *self.began.get_or_insert(now);
-        if now.duration_since(began) >= SECOND {
+        let age = now.duration_since(*self.began.get_or_insert(now));
+        if age >= SECOND {
             self.began = Some(now);
-            self.before = std::mem::take(&mut self.counts);
+            let counts = std::mem::take(&mut self.counts);
+            self.before = if age < SECOND * 2 { counts } else { HashMap::new() };
         }
         for (id, count) in counts {
             *self.counts.entry(*id).or_default() += count;
         }
     }
 
-    /// How long an endpoint with a backlog rests after a claim that took so long.
-    fn rest(&self, endpoint: Uuid, took: Duration) -> Duration {
+    /// How long an endpoint with a backlog rests after it got so many, which took so long. It gets more than
+    /// all others together in any case, so that those that are as busy keep none from keeping up.
+    fn rest(&self, endpoint: Uuid, count: u32, took: Duration) -> Duration {
         let own = self.before.get(&endpoint).copied().unwrap_or(0);
         let others = self.before.values().sum::<u32>() - own;
-        if own <= others {
-            return REST;
-        }
-        (took * others.min(REST_SHARE)).clamp(REST, REST_LONGEST)
+        let keeps_up = SECOND * count * 4 / others.saturating_mul(5).max(1);
+        (took * others.min(REST_SHARE)).min(keeps_up).clamp(REST, REST_LONGEST)
     }
 }
 
@@ -144,8 +144,8 @@ impl Looks {
         let mut counts: HashMap<Uuid, u32> = HashMap::new();
         endpoints.for_each(|id| *counts.entry(id).or_default() += 1);
         self.claims.add(&counts, now);
-        for (id, _) in counts.into_iter().filter(|(_, count)| *count >= BACKLOG) {
-            self.resting.insert(id, now + self.claims.rest(id, took));
+        for (id, count) in counts.into_iter().filter(|(_, count)| *count >= BACKLOG) {
+            self.resting.insert(id, now + self.claims.rest(id, count, took));
         }
     }
 
@@ -217,20 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gets_more_than_all_others_leaves_them_room() {
+    fn whoever_has_a_backlog_leaves_room_to_others_and_keeps_up_with_them() {
         let (start, took) = (Instant::now(), Duration::from_millis(4));
         let rest = |counts: &[(u128, u32)]| {
             let mut claims = Claims::default();
             let counts = counts.iter().map(|(of, count)| (id(*of), *count)).collect();
             claims.add(&counts, start);
             claims.add(&HashMap::new(), start + SECOND);
-            claims.rest(id(1), took)
+            claims.rest(id(1), 32, took)
         };
         assert_eq!(rest(&[(1, 1000)]), REST, "there is nobody else");
-        assert_eq!(rest(&[(1, 1000), (2, 600), (3, 600)]), REST, "all are busy");
         assert_eq!(rest(&[(1, 1000), (2, 10)]), took * 10);
         assert_eq!(rest(&[(1, 1000), (2, 100), (3, 100)]), took * REST_SHARE);
-        let slow = Claims { before: HashMap::from([(id(1), 9), (id(2), 8)]), ..Claims::default() };
-        assert_eq!(slow.rest(id(1), SECOND), REST_LONGEST);
+        assert_eq!(rest(&[(1, 400), (2, 400)]), Duration::from_millis(64), "500 a second");
+        assert_eq!(rest(&[(1, 500), (2, 1000), (3, 1000)]), REST);
+        let mut past = Claims { counts: HashMap::from([(id(2), 100)]), ..Claims::default() };
+        past.began = Some(start);
+        past.add(&HashMap::new(), start + SECOND * 2);
+        assert_eq!(past.rest(id(1), 32, took), REST, "that was long ago");
+        let slow = Claims { before: HashMap::from([(id(2), 9)]), ..Claims::default() };
+        assert_eq!(slow.rest(id(1), 32, SECOND), REST_LONGEST);
     }
 }

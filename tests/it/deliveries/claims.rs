@@ -1,11 +1,15 @@
 //! Claims: each is attempted, and what keeps one endpoint from getting its own keeps no other.
 
+use postcall::dev::fakes::Provider;
+use serde_json::json;
 use uuid::Uuid;
 
+use super::{made::PATIENCE, script};
 use crate::harness::{
     World,
     held::Hold,
     plans::{pages_read, statement},
+    wait::until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +65,33 @@ async fn claims_that_fail_by_the_rules_of_endpoints_keep_no_other() {
         world.done_with(endpoint).await;
         assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), EVENTS)]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_with_a_rate_has_its_turns_beside_slow_ones_of_its_organization() {
+    let world = World::start().await;
+    let answers = json!({ "answers": [{ "delay_ms": 3000 }], "then": "repeat_last" });
+    let mut slow = Vec::new();
+    for number in 0..6 {
+        let name = format!("slow-{number}");
+        world.fakes.script(Provider::Hooks, Some(&name), script(answers.clone()));
+        let endpoint = world.open_endpoint(&name, "").await;
+        world.enqueue(endpoint, None, 300).await;
+        slow.push(endpoint);
+    }
+    let claimed = "select count(*) from webhook_deliveries where attempting_since is not null";
+    until("their organization has no place left", PATIENCE, || async {
+        let claimed: i64 = world.db.query_one(claimed, &[]).await.unwrap().get(0);
+        (claimed >= 128).then_some(())
+    })
+    .await;
+    let rated = world.open_endpoint("rated", "rate_limit = 100").await;
+    world.enqueue(rated, None, 20).await;
+    world.done_with(rated).await;
+    let left =
+        "select count(*) from webhook_deliveries where webhook_id = any($1) and attempts = 0";
+    let left: i64 = world.db.query_one(left, &[&slow]).await.unwrap().get(0);
+    assert!(left > 300, "it waited for the others' backlogs, of which {left} are left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

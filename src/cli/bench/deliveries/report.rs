@@ -25,7 +25,7 @@ pub(super) struct Report {
     endpoints: u32,
     /// How long each took to answer.
     receiver_ms: u64,
-    /// What else went on: `none`, `hung` or `flood`.
+    /// What else went on: `none`, `hung`, `flood` or `unheard`.
     beside: &'static str,
     /// Events written.
     written_count: u32,
@@ -84,6 +84,7 @@ impl Report {
                 Beside::None => "none",
                 Beside::Hung => "hung",
                 Beside::Flood => "flood",
+                Beside::Unheard => "unheard",
             },
             written_count: count,
             arrived_count: arrived,
