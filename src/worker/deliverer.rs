@@ -39,7 +39,7 @@ const PACE: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(3);
 /// A look that takes longer is given up: a connection may hang when Postgres fails over.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
-/// What is claimed by rules comes after all else, and must not keep the next look.
+/// What is claimed by rules comes after all else, and must not keep the next look for long.
 const RULES_LIMIT: Duration = Duration::from_secs(5);
 /// After a look that failed.
 const RETRY: Duration = Duration::from_secs(2);

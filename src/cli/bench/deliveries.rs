@@ -91,11 +91,11 @@ pub(in crate::cli) struct DeliveriesArgs {
     /// What else goes on.
     #[arg(long, value_enum, default_value = "none")]
     beside: Beside,
-    /// Events a second of an endpoint that gets more than its share, 1 to 5000.
+    /// Events a second of `flood` and `unheard`, 1 to 5000.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
     flood_rate: u32,
-    /// Events of that endpoint that one transaction writes, 1 to 100; calls write theirs one by one, which
-    /// takes more of the machine.
+    /// Events of `flood` and `unheard` that one transaction writes, 1 to 100; calls write theirs one by one,
+    /// which takes more of the machine.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     flood_group: u32,
     /// Form of the output.
@@ -151,7 +151,7 @@ struct Flow {
 struct Written {
     /// How late each transaction was committed.
     lag: Latency,
-    /// When each event was known to be, by what it is of; nothing of what does not count.
+    /// When each event's commit was known, by its `data.id`; of those that count.
     committed: Vec<(Uuid, u64)>,
 }
 

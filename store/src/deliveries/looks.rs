@@ -67,8 +67,8 @@ impl Claims {
         }
     }
 
-    /// How long an endpoint with a backlog rests after it got so many, which took so long. It gets more than
-    /// all others together in any case, so that those that are as busy keep none from keeping up.
+    /// How long an endpoint with a backlog rests after it got so many, which took so long. Not so long that it
+    /// gets less than all others together, for those may be as busy.
     fn rest(&self, endpoint: Uuid, count: u32, took: Duration) -> Duration {
         let own = self.before.get(&endpoint).copied().unwrap_or(0);
         let others = self.before.values().sum::<u32>() - own;
@@ -96,11 +96,8 @@ impl Looks {
         self.failed.retain(|_, until| *until > now);
         let is_whole = self.whole_at.is_none_or(|at| at <= now);
         if is_whole {
-            // Of one that fails, by its time limit perhaps, the next looks are none.
+            // Where one fails, by its time limit perhaps, the next looks begin at the fronts that are known.
             self.whole_at = Some(now + WHOLE_SELDOM);
-            if self.fronts.len() >= KNOWN {
-                self.fronts.clear();
-            }
         }
         let fronts = self.fronts.iter().filter(|_| !is_whole);
         let (known, floors): (Vec<Uuid>, Vec<DateTime<Utc>>) =
@@ -114,6 +111,9 @@ impl Looks {
     pub(super) fn walked(&mut self, took: Duration) {
         let again = || Instant::now() + (took * WHOLE_SHARE).clamp(WHOLE, WHOLE_SELDOM);
         self.whole_at = (took > SLOW).then(again);
+        if self.fronts.len() >= KNOWN {
+            self.fronts.clear();
+        }
     }
 
     /// A look at `now`, by Postgres' clock, has found the first that is due of these endpoints.

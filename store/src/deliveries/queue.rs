@@ -31,6 +31,10 @@ const AT_ONCE_ORGANIZATION: u32 = 128;
 /// Endpoints served by one claim, the longest waiting first: the next claim has the others.
 const SERVED: usize = 256;
 
+/// Turns of a look that are kept for an endpoint with rules while others, which are claimed for first, could
+/// take them.
+const RESERVED: u32 = 2;
+
 /// What the process can take.
 #[derive(Debug, Clone, Default)]
 pub struct Capacity {
@@ -245,15 +249,16 @@ fn share_out(
         if share.is_plain() {
             continue;
         }
+        // They may have less to claim than turns: what the plain ones leave is theirs, too.
+        let turns = turns.min(RESERVED);
         room += turns;
-        // Not for the plain ones of its organization, which are claimed for first.
         let others = plain.iter_mut().filter(|other| other.organization == share.organization);
         others.for_each(|other| other.left = other.left.saturating_sub(turns));
     }
     (plain, Ruled { shares: ruled, over, room })
 }
 
-/// How many of the next turns each has, whatever it has due, as [`pick`] gives them.
+/// How many of the next turns each has, whatever it has due: who has the fewest under way is the next.
 fn turns(shares: &[Share], room: u32) -> Vec<u32> {
     let mut turns = vec![0; shares.len()];
     let mut left: HashMap<Uuid, u32> =

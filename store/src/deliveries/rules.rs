@@ -106,6 +106,7 @@ pub(super) async fn claim_by_rules(
         }
         // The others are found by the next look, without these.
         if faults == FAULTS {
+            due.is_paced = true;
             break;
         }
     }
@@ -132,10 +133,12 @@ async fn claim(
     if shares.is_empty() {
         return Ok(0);
     }
-    let began = Instant::now();
     let mut tx = db.claims().await?;
+    let (began, asked) = (Instant::now(), shares.len());
     half_open(&mut tx, &mut shares).await?;
     limit_by_rates(&mut tx, &mut shares).await?;
+    // Somebody holds their rows just now.
+    due.is_paced |= shares.len() < asked;
     let taken = pick(&mut tx, &shares, room).await?;
     let is_full = put_off(&mut tx, &shares).await?;
     tell_of_waits(&mut tx, &shares, &taken).await?;

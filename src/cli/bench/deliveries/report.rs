@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{Beside, DeliveriesArgs, Written, receiver::Receiver};
 use crate::cli::bench::processes::{ProcessFigures, cpu_seconds_per_1000_calls};
 
-/// What `postcall bench deliveries` found. Every latency begins when its event was due to be written.
+/// What `postcall bench deliveries` found. A latency begins when its event was due to be written, where
+/// its line does not say otherwise.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     /// `deliveries`.
