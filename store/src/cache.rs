@@ -11,7 +11,10 @@ mod rows;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,8 @@ pub struct Cache {
     breaker: Arc<Breaker>,
     /// Written, and not forgotten yet: not to be read.
     dirty: Arc<Mutex<BTreeSet<String>>>,
+    /// Writes of this process.
+    writes: Arc<AtomicU64>,
 }
 
 /// What was found under some keys, in their order.
@@ -94,7 +99,18 @@ impl Found {
 impl Cache {
     /// The cache in the Redis of `redis`.
     pub fn new(redis: Counters) -> Self {
-        Self { redis, breaker: Arc::new(Breaker::pausing(PAUSE)), dirty: Arc::default() }
+        Self {
+            redis,
+            breaker: Arc::new(Breaker::pausing(PAUSE)),
+            dirty: Arc::default(),
+            writes: Arc::default(),
+        }
+    }
+
+    /// How many writes of this process there were. A reading that began before the last of them is not for
+    /// those who ask after it.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
     }
 
     /// Looks all of these up at once. Without Redis each is a miss.
@@ -148,6 +164,7 @@ impl Cache {
     /// read by this process until it does; another process may for as long as Redis is out of reach of
     /// this one and not of that one, and at most for the value's own time.
     pub async fn forget(&self, keys: &[Key]) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = keys.iter().map(Key::name).collect();
         let was_clean = {
             let mut dirty = self.dirty();

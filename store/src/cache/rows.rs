@@ -64,6 +64,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
         of: Option<OrganizationId>,
         read: impl Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     ) -> Row<T> {
+        let writes = self.cache.writes();
         let found = self.cache.look_up(slice::from_ref(&key)).await;
         match found.value::<Kept<T>>(0, &key) {
             Some(Some(kept)) if kept.of == of => return Ok(Some(Arc::new(kept.row))),
@@ -71,7 +72,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
             _ => {}
         }
         let cache = self.cache.clone();
-        let name = format!("{} {of:?}", key.name());
+        let name = format!("{writes} {} {of:?}", key.name());
         let read = async move {
             let kept = read.await?.map(|row| Kept { of, row });
             if kept.is_some() || of.is_none() {

@@ -127,7 +127,7 @@ impl Dashboards {
     ) -> Result<Arc<Dashboard>, Arc<StoreError>> {
         let this = self.clone();
         let read = async move { this.read(organization, now).await.map(Arc::new) };
-        self.flights.join(organization.to_string(), read).await
+        self.flights.join(format!("{} {organization}", self.cache.writes()), read).await
     }
 
     async fn read(
