@@ -49,6 +49,11 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         found
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn flight(
         &self,
         name: &str,
@@ -95,6 +100,6 @@ mod tests {
         let (all, ()) = futures::join!(asked, async { gate.add_permits(1) });
         assert!(all.into_iter().all(|found| found.unwrap() == 1));
         assert_eq!(ask().await.unwrap(), 2);
-        assert!(flights.under_way.lock().unwrap().is_empty());
+        assert!(flights.is_empty());
     }
 }

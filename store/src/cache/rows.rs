@@ -83,3 +83,39 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
         self.flights.join(name, read).await
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test")]
+mod tests {
+    use std::time::Duration;
+
+    use futures::poll;
+    use tokio::{sync::oneshot, time::timeout};
+
+    use super::*;
+    use crate::counters::Counters;
+
+    #[tokio::test]
+    async fn who_asks_after_a_write_does_not_get_what_was_read_before_it() {
+        // Nobody listens there: every row is a miss.
+        let cache = Cache::new(Counters::new(&"redis://127.0.0.1:1".into()).unwrap());
+        let rows = Rows::<u8>::new(cache.clone());
+        let [key, ..] = Key::of_settings(OrganizationId(uuid::Uuid::nil()));
+        let (go_on, held) = oneshot::channel::<()>();
+        let before = rows.common(key.clone(), async move {
+            drop(held.await);
+            Ok(Some(1))
+        });
+        let mut before = std::pin::pin!(before);
+        while rows.flights.is_empty() {
+            assert!(poll!(&mut before).is_pending());
+            tokio::task::yield_now().await;
+        }
+        cache.forget(slice::from_ref(&key)).await;
+        let after = rows.common(key, async { Ok(Some(2)) });
+        let after = timeout(Duration::from_secs(10), after).await.expect("a reading of its own");
+        assert_eq!(after.unwrap().as_deref(), Some(&2));
+        go_on.send(()).unwrap();
+        assert_eq!(before.await.unwrap().as_deref(), Some(&1));
+    }
+}
