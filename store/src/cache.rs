@@ -68,7 +68,7 @@ pub struct Cache {
     breaker: Arc<Breaker>,
     /// Written, and not forgotten yet: not to be read.
     dirty: Arc<Mutex<BTreeSet<String>>>,
-    /// Writes of this process.
+    /// Writes of this process, counted.
     writes: Arc<AtomicU64>,
 }
 
@@ -107,10 +107,9 @@ impl Cache {
         }
     }
 
-    /// How many writes of this process there were. A reading that began before the last of them is not for
-    /// those who ask after it.
-    pub(crate) fn writes(&self) -> u64 {
-        self.writes.load(Ordering::SeqCst)
+    /// Readings that many may share, until the next write.
+    pub(crate) fn flights<T: Clone + Send + Sync + 'static>(&self) -> Flights<T> {
+        Flights::new(self.writes.clone())
     }
 
     /// Looks all of these up at once. Without Redis each is a miss.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::{
@@ -14,20 +17,24 @@ use crate::StoreError;
 
 type Flight<T> = BoxFuture<'static, Result<T, Arc<StoreError>>>;
 
+/// What is read, and how many writes there were when the reading began: it is not for those who ask after
+/// the next.
+type Name = (u64, String);
+
 /// Readings under way, by what is read.
 #[derive(Debug, Clone)]
 pub struct Flights<T: Clone> {
-    under_way: Arc<Mutex<HashMap<String, WeakShared<Flight<T>>>>>,
-}
-
-impl<T: Clone> Default for Flights<T> {
-    fn default() -> Self {
-        Self { under_way: Arc::default() }
-    }
+    under_way: Arc<Mutex<HashMap<Name, WeakShared<Flight<T>>>>>,
+    writes: Arc<AtomicU64>,
 }
 
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
-    /// What somebody reads of this just now, or what `read` finds.
+    /// None under way; `writes` counts the writes that a later reading must see.
+    pub(super) fn new(writes: Arc<AtomicU64>) -> Self {
+        Self { under_way: Arc::default(), writes }
+    }
+
+    /// What somebody reads of this just now, and began to after the last write; or what `read` finds.
     ///
     /// # Errors
     /// Those of the reading, for all who waited for it.
@@ -36,6 +43,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         name: String,
         read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, Arc<StoreError>> {
+        let name = (self.writes.load(Ordering::SeqCst), name);
         let flight = self.flight(&name, read);
         let found = flight.await;
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +64,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 
     fn flight(
         &self,
-        name: &str,
+        name: &Name,
         read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Shared<Flight<T>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +75,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         }
         let flight = read.map(|found| found.map_err(Arc::new)).boxed().shared();
         if let Some(weak) = flight.downgrade() {
-            under_way.insert(name.to_owned(), weak);
+            under_way.insert(name.clone(), weak);
         }
         flight
     }
@@ -84,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_who_ask_at_once_share_one_reading_and_later_ones_have_their_own() {
-        let flights = Flights::<usize>::default();
+        let flights = Flights::<usize>::new(Arc::default());
         let readings = Arc::new(AtomicUsize::new(0));
         let gate = Arc::new(Semaphore::new(0));
         let read = || {

@@ -30,7 +30,7 @@ struct Kept<T> {
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
     /// Those that `cache` keeps.
     pub fn new(cache: Cache) -> Self {
-        Self { cache, flights: Flights::default() }
+        Self { flights: cache.flights(), cache }
     }
 
     /// A row that everybody sees, or that there is none.
@@ -64,7 +64,6 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
         of: Option<OrganizationId>,
         read: impl Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     ) -> Row<T> {
-        let writes = self.cache.writes();
         let found = self.cache.look_up(slice::from_ref(&key)).await;
         match found.value::<Kept<T>>(0, &key) {
             Some(Some(kept)) if kept.of == of => return Ok(Some(Arc::new(kept.row))),
@@ -72,7 +71,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Rows<T> {
             _ => {}
         }
         let cache = self.cache.clone();
-        let name = format!("{writes} {} {of:?}", key.name());
+        let name = format!("{} {of:?}", key.name());
         let read = async move {
             let kept = read.await?.map(|row| Kept { of, row });
             if kept.is_some() || of.is_none() {

@@ -113,7 +113,7 @@ pub struct Dashboards {
 impl Dashboards {
     /// Of the organizations in `db`.
     pub fn new(db: Database, cache: Cache) -> Self {
-        Self { db, cache, flights: Flights::default() }
+        Self { db, flights: cache.flights(), cache }
     }
 
     /// An organization's dashboard.
@@ -127,7 +127,7 @@ impl Dashboards {
     ) -> Result<Arc<Dashboard>, Arc<StoreError>> {
         let this = self.clone();
         let read = async move { this.read(organization, now).await.map(Arc::new) };
-        self.flights.join(format!("{} {organization}", self.cache.writes()), read).await
+        self.flights.join(organization.to_string(), read).await
     }
 
     async fn read(
