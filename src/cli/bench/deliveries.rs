@@ -148,6 +148,7 @@ struct Flow {
 }
 
 /// What a flow has written.
+#[derive(Debug)]
 struct Written {
     /// How late each transaction was committed.
     lag: Latency,
@@ -258,9 +259,7 @@ impl Bench {
         };
         tokio::select! {
             report = measured => report,
-            ended = beside => {
-                Err(anyhow!("what goes on beside ended: {:?}", ended.map(|written| written.lag.percentiles())))
-            }
+            ended = beside => Err(anyhow!("what goes on beside ended: {ended:?}")),
         }
     }
 

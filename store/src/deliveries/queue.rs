@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Claimed,
+    claim::Taken,
     looks::Looks,
     number,
     rules::{Ruled, claim_by_rules},
@@ -75,6 +76,20 @@ pub struct Due {
     pub is_alone: bool,
 }
 
+impl Due {
+    /// These were claimed, which took so long.
+    pub(super) fn add(
+        &mut self,
+        taken: Vec<Taken>,
+        took: Duration,
+        sealer: &Sealer,
+        looks: &mut Looks,
+    ) {
+        looks.claimed(taken.iter().map(|taken| taken.webhook_id), took);
+        self.claimed.extend(taken.into_iter().map(|taken| taken.open(sealer)));
+    }
+}
+
 /// Claims from the queue, by single statements of a connection of its own, as long as nothing but deliveries
 /// changes by it.
 #[derive(Debug)]
@@ -111,9 +126,7 @@ impl Queue {
             && ruled.is_empty()
             && plain.len() < SERVED
             && plain.iter().all(|share| share.room > 1 && share.left > 1);
-        due.claimed = taken.into_iter().map(|taken| taken.open(sealer)).collect();
-        let endpoints = due.claimed.iter().map(|claimed| claimed.endpoint_id.0);
-        self.looks.claimed(endpoints, began.elapsed());
+        due.add(taken, began.elapsed(), sealer, &mut self.looks);
         due.is_full |= ruled.after(&due.claimed, capacity.room) || room == 0 && !plain.is_empty();
         due.ruled = Some(ruled).filter(|ruled| !ruled.is_empty());
         Ok(due)
@@ -242,9 +255,12 @@ fn share_out(
     // What is locked beyond the claim is locked for nothing.
     let fair = capacity.room.saturating_mul(2) / number(shares.len()).max(1);
     shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
+    let mut room = 0;
+    if shares.iter().all(Share::is_plain) {
+        return (shares, Ruled { shares: Vec::new(), over, room });
+    }
     let (mut plain, ruled): (Vec<Share>, Vec<Share>) =
         shares.iter().cloned().partition(Share::is_plain);
-    let mut room = 0;
     for (share, turns) in shares.iter().zip(turns(&shares, capacity.room)) {
         if share.is_plain() {
             continue;

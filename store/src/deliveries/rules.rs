@@ -56,17 +56,11 @@ impl Ruled {
     /// These were claimed before, of so much room; whether that leaves too little for some.
     pub(super) fn after(&mut self, claimed: &[Claimed], room: u32) -> bool {
         self.room = room.saturating_sub(number(claimed.len()));
-        for share in &mut self.shares {
-            share.left -= number(of_organization(claimed, share.organization)).min(share.left);
-        }
+        self.shares.iter_mut().for_each(|share| share.after(claimed));
         let due = self.shares.len();
         self.shares.retain(|share| self.room > 0 && share.left > 0);
         self.shares.len() < due
     }
-}
-
-fn of_organization(claimed: &[Claimed], organization: Uuid) -> usize {
-    claimed.iter().filter(|claimed| claimed.organization_id.0 == organization).count()
 }
 
 /// Claims into `due`. One whose claim fails must not keep the others: it waits for a later look.
@@ -84,20 +78,18 @@ pub(super) async fn claim_by_rules(
     }
     let Err(error) = claim(db, sealer, shares.clone(), room, looks, due).await else { return };
     tracing::warn!(%error, "endpoints with rules are claimed for one by one");
-    let (mut ahead, before) = (room, due.claimed.len());
+    let before = due.claimed.len();
     let mut faults = 0;
     for mut share in shares {
         let claimed = due.claimed.get(before..).unwrap_or_default();
-        share.left -= number(of_organization(claimed, share.organization)).min(share.left);
+        share.after(claimed);
+        let room = room.saturating_sub(number(claimed.len()));
         let endpoint = share.endpoint;
-        if ahead == 0 || share.left == 0 {
+        if room == 0 || share.left == 0 {
             continue;
         }
-        match claim(db, sealer, vec![share], ahead, looks, due).await {
-            Ok(claimed) => {
-                ahead = ahead.saturating_sub(claimed);
-                faults = 0;
-            }
+        match claim(db, sealer, vec![share], room, looks, due).await {
+            Ok(()) => faults = 0,
             Err(error) => {
                 tracing::warn!(%error, %endpoint, "deliveries of an endpoint wait for a later look");
                 looks.failed([endpoint]);
@@ -121,7 +113,7 @@ async fn end(db: &Database, over: &[Uuid]) -> Result<(), StoreError> {
     commit(tx, "deliveries.end").await
 }
 
-/// Claims into `due`; how many.
+/// Claims into `due`.
 async fn claim(
     db: &Database,
     sealer: &Sealer,
@@ -129,9 +121,9 @@ async fn claim(
     room: u32,
     looks: &mut Looks,
     due: &mut Due,
-) -> Result<u32, StoreError> {
+) -> Result<(), StoreError> {
     if shares.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let mut tx = db.claims().await?;
     let (began, asked) = (Instant::now(), shares.len());
@@ -146,11 +138,8 @@ async fn claim(
     pace(&mut tx, &shares, &taken).await?;
     commit(tx, "deliveries.claim_by_rules").await?;
     due.is_full |= is_full;
-    let claimed: Vec<Claimed> = taken.into_iter().map(|taken| taken.open(sealer)).collect();
-    looks.claimed(claimed.iter().map(|claimed| claimed.endpoint_id.0), began.elapsed());
-    let count = number(claimed.len());
-    due.claimed.extend(claimed);
-    Ok(count)
+    due.add(taken, began.elapsed(), sealer, looks);
+    Ok(())
 }
 
 /// Whoever gets the probe of an open circuit has it alone until it is settled, or its lease is over.

@@ -5,8 +5,9 @@ use sqlx::{PgConnection, postgres::types::PgInterval};
 use uuid::Uuid;
 
 use super::{
-    LEASE,
+    Claimed, LEASE,
     claim::{Taken, take_picked},
+    number,
 };
 use crate::{StoreError, error::During};
 
@@ -31,6 +32,12 @@ impl Share {
     /// Whether nothing but its deliveries changes when they are claimed.
     pub(super) const fn is_plain(&self) -> bool {
         !self.is_ordered && !self.is_probed && self.rate.is_none()
+    }
+
+    /// These were claimed before it.
+    pub(super) fn after(&mut self, claimed: &[Claimed]) {
+        let of_organization = claimed.iter().filter(|c| c.organization_id.0 == self.organization);
+        self.left = self.left.saturating_sub(number(of_organization.count()));
     }
 }
 
