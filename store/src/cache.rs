@@ -10,7 +10,7 @@ mod key;
 mod rows;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -66,10 +66,33 @@ return values";
 pub struct Cache {
     redis: Counters,
     breaker: Arc<Breaker>,
-    /// Written, and not forgotten yet: not to be read.
-    dirty: Arc<Mutex<BTreeSet<String>>>,
+    dirty: Arc<Mutex<Dirty>>,
     /// Writes of this process, counted.
     writes: Arc<AtomicU64>,
+}
+
+/// Names that were written, each with the number of the write.
+type Written = BTreeMap<String, u64>;
+
+/// Written, and not forgotten yet: not to be read.
+#[derive(Debug, Default)]
+struct Dirty {
+    written: Written,
+    /// Whether a task goes on forgetting.
+    is_tended: bool,
+}
+
+impl Dirty {
+    /// One that was written once more meanwhile is not clean yet: what was stored between may be older.
+    fn clean(&mut self, forgotten: &Written) {
+        self.written.retain(|name, write| forgotten.get(name) != Some(write));
+    }
+
+    /// What is left for the task that goes on forgetting, which ends where nothing is.
+    fn left(&mut self) -> Option<Written> {
+        self.is_tended = !self.written.is_empty();
+        self.is_tended.then(|| self.written.clone())
+    }
 }
 
 /// What was found under some keys, in their order.
@@ -130,7 +153,7 @@ impl Cache {
         };
         let dirty = self.dirty();
         for (value, name) in values.iter_mut().zip(&names) {
-            if dirty.contains(name) {
+            if dirty.written.contains_key(name) {
                 *value = None;
             }
         }
@@ -142,7 +165,7 @@ impl Cache {
         let Some(lease) = &found.lease else { return };
         let Ok(json) = serde_json::to_string(&row) else { return };
         let name = key.name();
-        if self.dirty().contains(&name) {
+        if self.dirty().written.contains_key(&name) {
             return;
         }
         let seconds = if row.is_some() { key.seconds() } else { NEGATIVE_TTL.min(key.seconds()) };
@@ -163,18 +186,12 @@ impl Cache {
     /// read by this process until it does; another process may for as long as Redis is out of reach of
     /// this one and not of that one, and at most for the value's own time.
     pub async fn forget(&self, keys: &[Key]) {
-        self.writes.fetch_add(1, Ordering::SeqCst);
-        let names: Vec<String> = keys.iter().map(Key::name).collect();
-        let was_clean = {
-            let mut dirty = self.dirty();
-            let was_clean = dirty.is_empty();
-            dirty.extend(names.iter().cloned());
-            was_clean
-        };
-        if self.forget_names(&names).await {
-            return;
-        }
-        if was_clean {
+        let write = self.writes.fetch_add(1, Ordering::SeqCst);
+        let written: Written = keys.iter().map(|key| (key.name(), write)).collect();
+        self.dirty().written.extend(written.clone());
+        if !self.forget_written(&written).await
+            && !std::mem::replace(&mut self.dirty().is_tended, true)
+        {
             tokio::spawn(self.clone().forget_later());
         }
     }
@@ -182,20 +199,18 @@ impl Cache {
     async fn forget_later(self) {
         loop {
             sleep(FORGET_AGAIN).await;
-            let names: Vec<String> = self.dirty().iter().cloned().collect();
-            if names.is_empty() || self.forget_names(&names).await && self.dirty().is_empty() {
-                return;
-            }
+            let Some(left) = self.dirty().left() else { return };
+            self.forget_written(&left).await;
         }
     }
 
-    async fn forget_names(&self, names: &[String]) -> bool {
+    async fn forget_written(&self, written: &Written) -> bool {
         let all: Vec<String> =
-            names.iter().flat_map(|name| [name.clone(), format!("{name}:lease")]).collect();
+            written.keys().flat_map(|name| [name.clone(), format!("{name}:lease")]).collect();
         let delete = async |mut connection: ConnectionManager| connection.del::<_, i64>(&all).await;
         let done = self.ask(delete).await.is_some();
         if done {
-            self.dirty().retain(|name| !names.contains(name));
+            self.dirty().clean(written);
         }
         done
     }
@@ -219,7 +234,28 @@ impl Cache {
             .ok()
     }
 
-    fn dirty(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn dirty(&self) -> MutexGuard<'_, Dirty> {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(names: &[(&str, u64)]) -> Written {
+        names.iter().map(|(name, write)| ((*name).to_owned(), *write)).collect()
+    }
+
+    #[test]
+    fn what_is_written_again_while_it_is_forgotten_is_forgotten_again() {
+        let mut dirty = Dirty { written: written(&[("a", 1), ("b", 1)]), is_tended: true };
+        let forgotten = dirty.written.clone();
+        dirty.written.extend(written(&[("a", 2)]));
+        dirty.clean(&forgotten);
+        let left = written(&[("a", 2)]);
+        assert_eq!(dirty.left(), Some(left.clone()));
+        dirty.clean(&left);
+        assert!(dirty.left().is_none() && !dirty.is_tended);
     }
 }
