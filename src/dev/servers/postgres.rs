@@ -35,7 +35,7 @@ const DATABASE: &str = "postcall";
 const LET_GO_LIMIT: Duration = Duration::from_secs(10);
 
 /// Made for a development machine, but durable: a crash test proves nothing without `fsync`.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "listen_addresses=127.0.0.1",
     // Paths of sockets are limited to about 100 bytes, and nobody needs one here.
     "unix_socket_directories=",
@@ -45,6 +45,8 @@ const SETTINGS: [&str; 12] = [
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",
+    // Commits wait while a new file of the log is written; those that are kept are used again.
+    "min_wal_size=512MB",
     "log_destination=stderr",
     "logging_collector=off",
     "timezone=UTC",
