@@ -93,7 +93,7 @@ impl Deliverer {
         loop {
             while attempts.try_join_next().is_some() {}
             // Not dropped by a stop: what it claims would wait for its lease.
-            let wait = self.look(&mut queue, attempts).await;
+            let wait = self.look(&mut queue, attempts, &stop).await;
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -115,7 +115,12 @@ impl Deliverer {
     }
 
     /// Claims what is due and begins to attempt it; what to wait for then.
-    async fn look(&self, queue: &mut Queue, attempts: &mut JoinSet<()>) -> Wait {
+    async fn look(
+        &self,
+        queue: &mut Queue,
+        attempts: &mut JoinSet<()>,
+        stop: &watch::Receiver<bool>,
+    ) -> Wait {
         let room = AT_ONCE.saturating_sub(attempts.len());
         let room = u32::try_from(room).unwrap_or(0).min(MOST_CLAIMED);
         if room == 0 {
@@ -135,7 +140,7 @@ impl Deliverer {
             }
         };
         let mut has_claimed = self.attempt(&mut due, attempts);
-        if let Some(ruled) = due.ruled.take() {
+        if let Some(ruled) = due.ruled.take().filter(|_| !*stop.borrow()) {
             queue.claim_ruled(&self.db, sealer, ruled, RULES_LIMIT, &mut due).await;
             has_claimed |= self.attempt(&mut due, attempts);
         }

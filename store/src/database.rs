@@ -45,6 +45,8 @@ pub const BY_KEY: [(&str, &str); 3] =
 pub const IN_ORDER: [(&str, &str); 2] = [("enable_sort", "off"), ("enable_bitmapscan", "off")];
 /// What is not waited for on disk: a claim that a crash of Postgres takes back is made again.
 const AT_EASE: (&str, &str) = ("synchronous_commit", "off");
+/// A claim in a transaction takes a few milliseconds. One that hangs fails, so that others have their turn.
+const CLAIM_TIMEOUT: (&str, &str) = ("statement_timeout", "'1s'");
 /// Role and scope of a connection of [`connect_claimer`].
 const CLAIMER_SESSION: &str = "set role postcall_worker; set app.scope = 'dispatch'";
 /// A look connects, walks and claims, and must have ended by itself before anybody gives it up.
@@ -165,7 +167,7 @@ impl Database {
     /// The same for claims that are not waited for on disk.
     pub(crate) async fn claims(&self) -> Result<Tx, StoreError> {
         let [sort, bitmap] = IN_ORDER;
-        self.dispatch_with(&[AT_EASE, sort, bitmap]).await
+        self.dispatch_with(&[AT_EASE, CLAIM_TIMEOUT, sort, bitmap]).await
     }
 
     async fn dispatch_with(&self, settings: &[(&str, &str)]) -> Result<Tx, StoreError> {

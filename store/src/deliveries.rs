@@ -101,11 +101,11 @@ pub async fn release_overdue(db: &Database, limit: i64) -> Result<u64, StoreErro
     let mut tx = db.queue().await?;
     let released = query!(
         "update webhook_deliveries set owner = 'queue', next_attempt_at = now()
-         where id in (
+         where id = any(array(
              select id from webhook_deliveries
              where state = 'pending' and owner = 'workflow' and next_attempt_at <= now()
              order by next_attempt_at limit $1 for update skip locked
-         )",
+         ))",
         limit,
     )
     .execute(&mut *tx)
@@ -128,14 +128,14 @@ pub async fn backlog(db: &Database) -> Result<Backlog, StoreError> {
     let mut tx = db.queue().await?;
     // As the predicate of its index says.
     let row = query!(
-        "select min(created_at) as oldest from webhook_deliveries
-         where state = 'pending' and attempts >= 0"
+        "select created_at from webhook_deliveries
+         where state = 'pending' and attempts >= 0 order by created_at limit 1"
     )
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await
     .during(OPERATION)?;
     commit(tx, OPERATION).await?;
-    Ok(Backlog { oldest: row.oldest })
+    Ok(Backlog { oldest: row.map(|row| row.created_at) })
 }
 
 /// Begins deliveries that have ended anew, due at `at`: the same bytes under the same id, as if they had

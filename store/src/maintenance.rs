@@ -39,11 +39,11 @@ pub async fn trim_logs(db: &Database, keep_days: u32) -> Result<u64, StoreError>
     let days = i32::try_from(keep_days.clamp(1, 3650)).unwrap_or(3650);
     let mut tx = db.dispatch().await?;
     let removed = query!(
-        "delete from webhook_logs where id in (
+        "delete from webhook_logs where id = any(array(
              select id from webhook_logs
              -- The number is what the index says.
              where created_at < now() - make_interval(days => $1) and attempt_number >= 0
-             order by created_at limit $2)",
+             order by created_at limit $2))",
         days,
         LOGS_AT_ONCE,
     )

@@ -52,7 +52,8 @@ pub async fn claim_of_call(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
              d.attempts = 0 and d.event is distinct from 'call.started' and w.circuit = 'closed'
                  and w.rate_limit is null and w.ordering = 'none' as "inline!"
-         from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+         from webhook_deliveries d
+         cross join lateral (select w.* from webhooks w where w.id = d.webhook_id offset 0) w
          where d.call_id = $1 and d.state = 'pending' and d.attempting_since is null
              and (d.owner = 'queue' or d.attempts = 1) and w.enabled and w.deleted_at is null
          order by d.created_at, d.id
@@ -124,6 +125,9 @@ pub(super) struct Taken {
 /// Claims the deliveries that a statement, which locks them, gives as they are now: `id`,
 /// `next_attempt_at`, `attempting_since`, `attempts` and `earlier_attempts`. An earlier claim that nobody
 /// settled was an attempt: it may have arrived, and it counts. The lease is the first argument.
+///
+/// Each table is entered by its key, apart from all others: what Postgres believes of their sizes changes
+/// nothing.
 macro_rules! take_picked {
     ($picked:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -131,26 +135,33 @@ macro_rules! take_picked {
             "with picked as materialized (" + $picked + r#"), interrupted as (
                  insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event,
                      event_id, payload, error, attempt_number, created_at)
-                 select gen_random_uuid(), d.webhook_id, d.organization_id, d.id,
+                 select gen_random_uuid(), d.webhook_id, d.organization_id, picked.id,
                      coalesce(d.event, d.body::jsonb->>'type', 'unknown'), d.event_id,
                      d.body::jsonb, 'interrupted', picked.earlier_attempts + picked.attempts + 1,
                      picked.attempting_since
-                 from picked join webhook_deliveries d on d.id = picked.id
+                 from picked cross join lateral (
+                     select d.* from webhook_deliveries d where d.id = picked.id offset 0
+                 ) d
                  where picked.attempting_since is not null
+             ), taken as (
+                 update webhook_deliveries d
+                 set attempting_since = now(), next_attempt_at = now() + $1::interval,
+                     attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
+                 where d.id = any(array(select picked.id from picked))
+                 returning d.*
              )
-             update webhook_deliveries d
-             set attempting_since = now(), next_attempt_at = now() + $1::interval,
-                 attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
-             from picked, webhooks w
-             where d.id = picked.id and w.id = d.webhook_id
-             returning d.id, d.organization_id, d.webhook_id, d.event_id,
+             select d.id as "id!", d.organization_id as "organization_id!",
+                 d.webhook_id as "webhook_id!", d.event_id as "event_id!",
                  -- A worker of an earlier release writes none.
-                 coalesce(d.event, d.body::jsonb->>'type', 'unknown') as "event!", d.body,
-                 d.attempts, d.earlier_attempts, d.attempting_since as "since!",
-                 picked.next_attempt_at as "due_at!", w.url, w.secret,
+                 coalesce(d.event, d.body::jsonb->>'type', 'unknown') as "event!", d.body as "body!",
+                 d.attempts as "attempts!", d.earlier_attempts as "earlier_attempts!",
+                 d.attempting_since as "since!", picked.next_attempt_at as "due_at!",
+                 w.url as "url!", w.secret as "secret!",
                  case when w.previous_secret_ends_at > now() then w.previous_secret end
                      as previous_secret,
-                 w.headers, w.schedule"#,
+                 w.headers, w.schedule
+             from taken d join picked on picked.id = d.id
+             cross join lateral (select w.* from webhooks w where w.id = d.webhook_id offset 0) w"#,
             PgInterval::try_from(LEASE).unwrap_or_default(),
             $($argument),+
         )

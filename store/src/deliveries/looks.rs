@@ -23,10 +23,13 @@ const KNOWN: usize = 1000;
 /// between have little to claim, and its own claims are few and large.
 const BACKLOG: u32 = 8;
 const REST: Duration = Duration::from_millis(20);
-/// Beside others it rests longer, so that these do not wait for it where all share one processor and one
-/// database: as many times what its claim took as they get deliveries a second, up to this.
-const REST_SHARE: u32 = 30;
-const REST_LONGEST: Duration = Duration::from_millis(500);
+/// Beside others it is served by handfuls instead, so that these do not wait for many attempts that begin, and
+/// end, at once: a delivery for twice the time of a claim, so that it gets less where the database is busy.
+const HANDFUL_REST: Duration = Duration::from_millis(10);
+const HANDFULS_A_SECOND: u32 = 100;
+const CLAIMS_OF_ONE: u32 = 2;
+/// An endpoint that has not got all it was allowed to get for so long has no backlog any more.
+const BACKLOG_ENDS: Duration = Duration::from_secs(1);
 /// Where a claim failed, the next is made so much later.
 const FAILED: Duration = Duration::from_secs(2);
 
@@ -39,41 +42,48 @@ pub(super) struct Looks {
     fronts: BTreeMap<Uuid, DateTime<Utc>>,
     /// When the whole queue is walked again: what is committed late lies before a front, too.
     whole_at: Option<Instant>,
-    resting: HashMap<Uuid, Instant>,
+    backlogs: HashMap<Uuid, Backlog>,
     failed: HashMap<Uuid, Instant>,
     claims: Claims,
 }
 
-/// Claims by endpoint, in seconds.
+/// An endpoint with a backlog.
+#[derive(Debug)]
+struct Backlog {
+    rests_until: Instant,
+    ends: Instant,
+}
+
+/// What endpoints without a backlog get, in seconds; and how long claims take.
 #[derive(Debug, Default)]
 struct Claims {
     /// When the second at hand began.
     began: Option<Instant>,
-    counts: HashMap<Uuid, u32>,
-    /// Those of the second before it.
-    before: HashMap<Uuid, u32>,
+    count: u32,
+    /// The count of the second before it.
+    before: u32,
+    /// The mean of the last ones.
+    took: Duration,
 }
 
 impl Claims {
-    fn add(&mut self, counts: &HashMap<Uuid, u32>, now: Instant) {
+    fn add(&mut self, count: u32, took: Duration, now: Instant) {
         let age = now.duration_since(*self.began.get_or_insert(now));
         if age >= SECOND {
             self.began = Some(now);
-            let counts = std::mem::take(&mut self.counts);
-            self.before = if age < SECOND * 2 { counts } else { HashMap::new() };
+            let count = std::mem::take(&mut self.count);
+            self.before = if age < SECOND * 2 { count } else { 0 };
         }
-        for (id, count) in counts {
-            *self.counts.entry(*id).or_default() += count;
-        }
+        self.count += count;
+        self.took = (self.took * 7 + took) / 8;
     }
 
-    /// How long an endpoint with a backlog rests after it got so many, which took so long. Not so long that it
-    /// gets less than all others together, for those may be as busy.
-    fn rest(&self, endpoint: Uuid, count: u32, took: Duration) -> Duration {
-        let own = self.before.get(&endpoint).copied().unwrap_or(0);
-        let others = self.before.values().sum::<u32>() - own;
-        let keeps_up = SECOND * count * 4 / others.saturating_mul(5).max(1);
-        (took * others.min(REST_SHARE)).min(keeps_up).clamp(REST, REST_LONGEST)
+    /// How much an endpoint with a backlog gets at once, where there are others: no less than these together,
+    /// for they may be as busy.
+    fn handful(&self) -> Option<u32> {
+        let of_time = HANDFUL_REST.as_micros() / (self.took * CLAIMS_OF_ONE).as_micros().max(1);
+        let as_others = (self.before * 5).div_ceil(4 * HANDFULS_A_SECOND);
+        (self.before > 0).then(|| as_others.max(u32::try_from(of_time).unwrap_or(u32::MAX)))
     }
 }
 
@@ -92,7 +102,7 @@ pub(super) struct Walk {
 impl Looks {
     pub(super) fn begin(&mut self) -> Walk {
         let now = Instant::now();
-        self.resting.retain(|_, until| *until > now);
+        self.backlogs.retain(|_, backlog| backlog.ends > now);
         self.failed.retain(|_, until| *until > now);
         let is_whole = self.whole_at.is_none_or(|at| at <= now);
         if is_whole {
@@ -131,7 +141,13 @@ impl Looks {
     }
 
     pub(super) fn is_resting(&self, endpoint: Uuid) -> bool {
-        self.resting.contains_key(&endpoint)
+        self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.rests_until > Instant::now())
+    }
+
+    /// How many the endpoint may get at once.
+    pub(super) fn most(&self, endpoint: Uuid) -> u32 {
+        let handful = self.claims.handful().filter(|_| self.backlogs.contains_key(&endpoint));
+        handful.unwrap_or(u32::MAX)
     }
 
     pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {
@@ -143,10 +159,17 @@ impl Looks {
         let now = Instant::now();
         let mut counts: HashMap<Uuid, u32> = HashMap::new();
         endpoints.for_each(|id| *counts.entry(id).or_default() += 1);
-        self.claims.add(&counts, now);
-        for (id, count) in counts.into_iter().filter(|(_, count)| *count >= BACKLOG) {
-            self.resting.insert(id, now + self.claims.rest(id, count, took));
+        let rest = if self.claims.handful().is_some() { HANDFUL_REST } else { REST };
+        let mut of_others = 0;
+        for (id, count) in counts {
+            if count >= self.most(id).min(BACKLOG) {
+                let backlog = Backlog { rests_until: now + rest, ends: now + BACKLOG_ENDS };
+                self.backlogs.insert(id, backlog);
+            } else if !self.backlogs.contains_key(&id) {
+                of_others += count;
+            }
         }
+        self.claims.add(of_others, took, now);
     }
 
     /// What was due for these was not claimed.
@@ -157,6 +180,7 @@ impl Looks {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test")]
 mod tests {
     use super::*;
 
@@ -204,38 +228,66 @@ mod tests {
         assert!(looks.whole_at.is_some_and(|at| at <= seldom));
     }
 
+    /// A process whose last claims took so long, and in whose last second this endpoint got so many.
+    fn looks(took_ms: u64, others: u32) -> Looks {
+        let took = Duration::from_millis(took_ms);
+        let claims = Claims { before: others, took, ..Claims::default() };
+        Looks { claims, ..Looks::default() }
+    }
+
     #[test]
     fn whoever_gets_much_rests() {
         let mut looks = Looks::default();
         looks.claimed([id(5); 8].into_iter().chain([id(7)]), Duration::ZERO);
         assert!(looks.is_resting(id(5)) && !looks.is_resting(id(7)));
-        looks.resting.insert(id(5), Instant::now());
-        looks.begin();
+        assert_eq!(looks.most(id(5)), u32::MAX, "there is nobody else");
+        looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now();
         assert!(!looks.is_resting(id(5)));
         looks.failed([id(7)]);
         assert!(looks.has_failed(id(7)) && !looks.is_resting(id(7)) && !looks.has_failed(id(5)));
     }
 
     #[test]
-    fn whoever_has_a_backlog_leaves_room_to_others_and_keeps_up_with_them() {
-        let (start, took) = (Instant::now(), Duration::from_millis(4));
-        let rest = |counts: &[(u128, u32)]| {
-            let mut claims = Claims::default();
-            let counts = counts.iter().map(|(of, count)| (id(*of), *count)).collect();
-            claims.add(&counts, start);
-            claims.add(&HashMap::new(), start + SECOND);
-            claims.rest(id(1), 32, took)
-        };
-        assert_eq!(rest(&[(1, 1000)]), REST, "there is nobody else");
-        assert_eq!(rest(&[(1, 1000), (2, 10)]), took * 10);
-        assert_eq!(rest(&[(1, 1000), (2, 100), (3, 100)]), took * REST_SHARE);
-        assert_eq!(rest(&[(1, 400), (2, 400)]), Duration::from_millis(64), "500 a second");
-        assert_eq!(rest(&[(1, 500), (2, 1000), (3, 1000)]), REST);
-        let mut past = Claims { counts: HashMap::from([(id(2), 100)]), ..Claims::default() };
-        past.began = Some(start);
-        past.add(&HashMap::new(), start + SECOND * 2);
-        assert_eq!(past.rest(id(1), 32, took), REST, "that was long ago");
-        let slow = Claims { before: HashMap::from([(id(2), 9)]), ..Claims::default() };
-        assert_eq!(slow.rest(id(1), 32, SECOND), REST_LONGEST);
+    fn beside_others_whoever_has_a_backlog_gets_handfuls() {
+        let mut looks = looks(1, 200);
+        assert_eq!(looks.most(id(5)), u32::MAX);
+        looks.claimed([id(5); 32].into_iter(), Duration::from_millis(1));
+        assert_eq!([looks.most(id(5)), looks.most(id(7))], [5, u32::MAX]);
+        let ends = looks.backlogs[&id(5)].ends;
+        // Less than it might have got.
+        looks.claimed([id(5); 4].into_iter(), Duration::from_millis(1));
+        assert_eq!(looks.backlogs[&id(5)].ends, ends);
+        looks.claimed([id(5); 5].into_iter(), Duration::from_millis(1));
+        assert!(looks.backlogs[&id(5)].ends > ends && looks.is_resting(id(5)));
+        looks.backlogs.get_mut(&id(5)).unwrap().ends = Instant::now();
+        looks.begin();
+        assert_eq!(looks.most(id(5)), u32::MAX);
+    }
+
+    #[test]
+    fn a_handful_is_smaller_where_claims_take_long_and_not_less_than_others_get() {
+        let handful = |took_ms, others| looks(took_ms, others).claims.handful();
+        assert_eq!(handful(1, 0), None);
+        assert_eq!(
+            [handful(0, 10), handful(1, 10), handful(2, 10)].map(|h| h > Some(1)),
+            [true; 3]
+        );
+        assert_eq!([handful(1, 10), handful(2, 10), handful(90, 10)], [Some(5), Some(2), Some(1)]);
+        assert_eq!([handful(5, 400), handful(5, 1000)], [Some(5), Some(13)]);
+    }
+
+    #[test]
+    fn what_others_get_is_counted_by_seconds_and_what_backlogs_get_is_not() {
+        let start = Instant::now();
+        let mut claims = Claims::default();
+        claims.add(9, Duration::ZERO, start);
+        claims.add(1, Duration::ZERO, start + SECOND);
+        assert_eq!(claims.before, 9);
+        claims.add(0, Duration::ZERO, start + SECOND * 3);
+        assert_eq!(claims.before, 0, "that was long ago");
+        let mut looks = looks(1, 200);
+        looks.claimed([id(5); 8].into_iter().chain([id(7)]), Duration::ZERO);
+        looks.claimed([id(5)].into_iter(), Duration::ZERO);
+        assert_eq!(looks.claims.count, 1);
     }
 }

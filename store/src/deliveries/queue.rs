@@ -117,17 +117,21 @@ impl Queue {
         let began = Instant::now();
         let found = walk(&mut connection, &mut self.looks).await?;
         let mut due = Due::default();
-        let (plain, mut ruled) = share_out(found, capacity, &self.looks, &mut due);
-        let room = capacity.room.saturating_sub(ruled.room);
+        let Shares { plain, ruled, over, reserved } =
+            share_out(found, capacity, &self.looks, &mut due);
+        let room = capacity.room.saturating_sub(reserved);
         let taken = pick(&mut connection, &plain, room).await?;
         self.connection = Some(connection);
         due.is_alone = taken.len() == 1
             && room > 1
             && ruled.is_empty()
+            && over.is_empty()
             && plain.len() < SERVED
             && plain.iter().all(|share| share.room > 1 && share.left > 1);
         due.add(taken, began.elapsed(), sealer, &mut self.looks);
-        due.is_full |= ruled.after(&due.claimed, capacity.room) || room == 0 && !plain.is_empty();
+        let asked = ruled.len();
+        let ruled = Ruled::after(&due.claimed, capacity.room, ruled, over);
+        due.is_full |= ruled.served() < asked || room == 0 && !plain.is_empty();
         due.ruled = Some(ruled).filter(|ruled| !ruled.is_empty());
         Ok(due)
     }
@@ -142,7 +146,7 @@ impl Queue {
         limit: Duration,
         due: &mut Due,
     ) {
-        let endpoints: Vec<Uuid> = ruled.endpoints().collect();
+        let endpoints = ruled.endpoints();
         let claiming = claim_by_rules(db, sealer, ruled, &mut self.looks, due);
         if timeout(limit, claiming).await.is_err() {
             tracing::warn!("a claim by the rules of endpoints took too long");
@@ -219,13 +223,19 @@ async fn walk(connection: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Fo
     Ok(found)
 }
 
-/// Who may get how much now: of what only deliveries change, and by rules.
-fn share_out(
-    found: Vec<Found>,
-    capacity: &Capacity,
-    looks: &Looks,
-    due: &mut Due,
-) -> (Vec<Share>, Ruled) {
+/// Who may get how much now.
+struct Shares {
+    /// Of what only deliveries change.
+    plain: Vec<Share>,
+    /// By rules.
+    ruled: Vec<Share>,
+    /// These take nothing any more.
+    over: Vec<Uuid>,
+    /// Turns that the plain ones leave to those with rules.
+    reserved: u32,
+}
+
+fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Due) -> Shares {
     let (mut shares, mut over) = (Vec::new(), Vec::new());
     for found in found {
         let under_way = capacity.at(found.organization_id, found.id);
@@ -242,7 +252,7 @@ fn share_out(
                 organization: found.organization_id,
                 endpoint: found.id,
                 under_way,
-                room: if found.is_probed { 1 } else { room },
+                room: if found.is_probed { 1 } else { room.min(looks.most(found.id)) },
                 left,
                 is_ordered: found.is_ordered,
                 is_probed: found.is_probed,
@@ -255,9 +265,9 @@ fn share_out(
     // What is locked beyond the claim is locked for nothing.
     let fair = capacity.room.saturating_mul(2) / number(shares.len()).max(1);
     shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
-    let mut room = 0;
+    let mut reserved = 0;
     if shares.iter().all(Share::is_plain) {
-        return (shares, Ruled { shares: Vec::new(), over, room });
+        return Shares { plain: shares, ruled: Vec::new(), over, reserved };
     }
     let (mut plain, ruled): (Vec<Share>, Vec<Share>) =
         shares.iter().cloned().partition(Share::is_plain);
@@ -267,11 +277,11 @@ fn share_out(
         }
         // They may have less to claim than turns: what the plain ones leave is theirs, too.
         let turns = turns.min(RESERVED);
-        room += turns;
+        reserved += turns;
         let others = plain.iter_mut().filter(|other| other.organization == share.organization);
         others.for_each(|other| other.left = other.left.saturating_sub(turns));
     }
-    (plain, Ruled { shares: ruled, over, room })
+    Shares { plain, ruled, over, reserved }
 }
 
 /// How many of the next turns each has, whatever it has due: who has the fewest under way is the next.

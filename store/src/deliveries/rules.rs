@@ -36,30 +36,39 @@ const FAULTS: u32 = 2;
 /// Endpoints with something due whose own rows change when it is claimed.
 #[derive(Debug)]
 pub struct Ruled {
-    pub(super) shares: Vec<Share>,
+    shares: Vec<Share>,
     /// These take nothing any more; an event may have been written while they were disabled.
-    pub(super) over: Vec<Uuid>,
+    over: Vec<Uuid>,
     /// Deliveries in all.
-    pub(super) room: u32,
+    room: u32,
 }
 
 impl Ruled {
-    /// The endpoints.
-    pub(super) fn endpoints(&self) -> impl Iterator<Item = Uuid> {
-        self.shares.iter().map(|share| share.endpoint).chain(self.over.iter().copied())
+    /// What is left to these after others got theirs, of so much room.
+    pub(super) fn after(
+        claimed: &[Claimed],
+        room: u32,
+        mut shares: Vec<Share>,
+        over: Vec<Uuid>,
+    ) -> Self {
+        let room = room.saturating_sub(number(claimed.len()));
+        shares.iter_mut().for_each(|share| share.after(claimed));
+        shares.retain(|share| room > 0 && share.left > 0);
+        Self { shares, over, room }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty() && self.over.is_empty()
     }
 
-    /// These were claimed before, of so much room; whether that leaves too little for some.
-    pub(super) fn after(&mut self, claimed: &[Claimed], room: u32) -> bool {
-        self.room = room.saturating_sub(number(claimed.len()));
-        self.shares.iter_mut().for_each(|share| share.after(claimed));
-        let due = self.shares.len();
-        self.shares.retain(|share| self.room > 0 && share.left > 0);
-        self.shares.len() < due
+    /// Those that may get something.
+    pub(super) fn served(&self) -> usize {
+        self.shares.len()
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<Uuid> {
+        let served = self.shares.iter().map(|share| share.endpoint);
+        served.chain(self.over.iter().copied()).collect()
     }
 }
 
@@ -72,12 +81,24 @@ pub(super) async fn claim_by_rules(
     due: &mut Due,
 ) {
     let Ruled { shares, over, room } = ruled;
+    if let Err(error) = claim(db, sealer, shares.clone(), room, looks, due).await {
+        tracing::warn!(%error, "endpoints with rules are claimed for one by one");
+        one_by_one(db, sealer, shares, room, looks, due).await;
+    }
     if let Err(error) = end(db, &over).await {
         tracing::warn!(%error, "what waits for disabled endpoints ends later");
         looks.failed(over);
     }
-    let Err(error) = claim(db, sealer, shares.clone(), room, looks, due).await else { return };
-    tracing::warn!(%error, "endpoints with rules are claimed for one by one");
+}
+
+async fn one_by_one(
+    db: &Database,
+    sealer: &Sealer,
+    shares: Vec<Share>,
+    room: u32,
+    looks: &mut Looks,
+    due: &mut Due,
+) {
     let before = due.claimed.len();
     let mut faults = 0;
     for mut share in shares {
@@ -108,7 +129,7 @@ async fn end(db: &Database, over: &[Uuid]) -> Result<(), StoreError> {
     if over.is_empty() {
         return Ok(());
     }
-    let mut tx = db.claims().await?;
+    let mut tx = db.queue().await?;
     end_pending(&mut tx, over, ENDED_AT_ONCE).await?;
     commit(tx, "deliveries.end").await
 }

@@ -311,7 +311,7 @@ async fn move_on(
              state = a.state, owner = a.owner, next_attempt_at = now() + a.wait,
              settled_at = case when a.state <> 'pending' then now() end
          from made a
-         where d.id = a.delivery_id and (d.state = 'pending' and d.attempting_since = a.since
+         where d.id = a.delivery_id and d.id = any($3) and (d.state = 'pending' and d.attempting_since = a.since
              or a.state = 'delivered' and d.state <> 'delivered')
          returning d.id"#,
         &of(group, |a| a.delivery.endpoint_id.0),

@@ -55,7 +55,8 @@ async fn turn(
                      select from webhook_deliveries e
                      where e.call_id = d.call_id and e.webhook_id = d.webhook_id
                        and e.state = 'pending' and e.event_id < d.event_id)) as "is_held!"
-         from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+         from webhook_deliveries d
+         cross join lateral (select w.* from webhooks w where w.id = d.webhook_id offset 0) w
          where d.id = $1 for update of d"#,
         asked.delivery_id.0,
     )

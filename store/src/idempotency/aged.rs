@@ -12,18 +12,18 @@ pub async fn forget_aged(db: &Database) -> Result<bool, StoreError> {
     const OPERATION: &str = "idempotency.forget_aged";
     let mut tx = db.access().await?;
     let answers = query!(
-        "delete from idempotency_keys where ctid in (
+        "delete from idempotency_keys where ctid = any(array(
              select ctid from idempotency_keys where created_at < now() - interval '24 hours'
-             order by created_at limit $1 for update skip locked)",
+             order by created_at limit $1 for update skip locked))",
         AT_ONCE,
     )
     .execute(&mut *tx)
     .await
     .during(OPERATION)?;
     let days = query!(
-        "delete from api_key_days where ctid in (
+        "delete from api_key_days where ctid = any(array(
              select ctid from api_key_days where day < current_date - 62
-             order by day limit $1 for update skip locked)",
+             order by day limit $1 for update skip locked))",
         AT_ONCE,
     )
     .execute(&mut *tx)

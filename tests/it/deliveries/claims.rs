@@ -117,3 +117,43 @@ async fn what_ends_with_its_endpoint_is_found_by_it() {
         assert!(plan.contains("(actual rows=20"), "{plan}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_found_by_key_also_where_their_table_was_counted_empty() {
+    let world = World::quiet().await;
+    let endpoint = world.open_endpoint("young", "").await;
+    world.enqueue(endpoint, None, 5000).await;
+    for past in
+        ["delete from webhook_deliveries", "vacuum (truncate false, analyze) webhook_deliveries"]
+    {
+        world.db.batch_execute(past).await.unwrap();
+    }
+    world.enqueue(endpoint, None, 5000).await;
+    let own = world.organization();
+    let (since, id) = (world.first_due().await, world.one_pending().await);
+
+    let claim = statement(&["of_organization_left", "for update skip locked"]);
+    let shares = format!(
+        "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
+         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
+    );
+    let settle = statement(&["with made as", "logged as"]);
+    let attempt = format!(
+        "array['{endpoint}'::uuid], array['{own}'::uuid], array['{id}'::uuid], array['test.event'],
+         array['{id}'::uuid], array['{{}}'], array[200], array[''], array[null::text], array[1],
+         array[1], array['{{}}'::jsonb], array['{{}}'::jsonb], array[now()], now(), array[now()],
+         array['delivered'], array['queue'], array['1 s'::interval]"
+    );
+    let asleep = format!(
+        "update webhook_deliveries set owner = 'workflow', next_attempt_at = now() where id = '{id}'"
+    );
+    let release = statement(&["set owner = 'queue'", "order by next_attempt_at limit $1"]);
+    for (statement, arguments, rows) in
+        [(claim, shares.as_str(), 16), (settle, &attempt, 1), (release, "1000", 1)]
+    {
+        world.db.batch_execute(&asleep).await.unwrap();
+        let plan = world.plan_of_worker(&statement, arguments).await;
+        assert!(pages_read(&plan) < 1000, "{plan}");
+        assert!(plan.contains(&format!("(actual rows={rows} ")), "{plan}");
+    }
+}

@@ -264,9 +264,15 @@ async fn taken_before_an_old_snapshot(world: &World, endpoint: Uuid, count: usiz
 
 impl World {
     /// When the first of what waits is due, as SQL has it.
-    async fn first_due(&self) -> String {
+    pub(super) async fn first_due(&self) -> String {
         let sql =
             "select min(next_attempt_at)::text from webhook_deliveries where state = 'pending'";
+        self.db.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// A delivery that waits.
+    pub(super) async fn one_pending(&self) -> Uuid {
+        let sql = "select id from webhook_deliveries where state = 'pending' limit 1";
         self.db.query_one(sql, &[]).await.unwrap().get(0)
     }
 }
