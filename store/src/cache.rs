@@ -189,10 +189,15 @@ impl Cache {
         let write = self.writes.fetch_add(1, Ordering::SeqCst);
         let written: Written = keys.iter().map(|key| (key.name(), write)).collect();
         self.dirty().written.extend(written.clone());
+        // A task of its own, for whoever asks may go away at any moment.
+        drop(tokio::spawn(self.clone().forget_now(written)).await);
+    }
+
+    async fn forget_now(self, written: Written) {
         if !self.forget_written(&written).await
             && !std::mem::replace(&mut self.dirty().is_tended, true)
         {
-            tokio::spawn(self.clone().forget_later());
+            tokio::spawn(self.forget_later());
         }
     }
 

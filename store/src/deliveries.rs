@@ -229,7 +229,7 @@ pub(crate) async fn disable(tx: &mut Tx, deliveries: &[Uuid]) -> Result<(), Stor
          update webhook_deliveries d set state = 'disabled', settled_at = now(),
              attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end,
              attempting_since = null
-         from ended where d.id = ended.id",
+         where d.id = any(array(select ended.id from ended))",
         deliveries,
     )
     .execute(&mut **tx)

@@ -122,12 +122,12 @@ pub(super) struct Taken {
     pub(super) schedule: Option<Vec<i32>>,
 }
 
-/// Claims the deliveries that a statement, which locks them, gives as they are now: `id`,
+/// Claims the deliveries that a statement, which locks them, gives as they are now: `id`, `ctid` as `tid`,
 /// `next_attempt_at`, `attempting_since`, `attempts` and `earlier_attempts`. An earlier claim that nobody
 /// settled was an attempt: it may have arrived, and it counts. The lease is the first argument.
 ///
-/// Each table is entered by its key, apart from all others: what Postgres believes of their sizes changes
-/// nothing.
+/// Rows are found where they lie, and endpoints by their key, apart from all else: what Postgres believes of the
+/// sizes of tables changes nothing. One that changed since the statement began is not claimed.
 macro_rules! take_picked {
     ($picked:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -140,14 +140,14 @@ macro_rules! take_picked {
                      d.body::jsonb, 'interrupted', picked.earlier_attempts + picked.attempts + 1,
                      picked.attempting_since
                  from picked cross join lateral (
-                     select d.* from webhook_deliveries d where d.id = picked.id offset 0
+                     select d.* from webhook_deliveries d where d.ctid = picked.tid offset 0
                  ) d
                  where picked.attempting_since is not null
              ), taken as (
                  update webhook_deliveries d
                  set attempting_since = now(), next_attempt_at = now() + $1::interval,
                      attempts = d.attempts + case when d.attempting_since is null then 0 else 1 end
-                 where d.id = any(array(select picked.id from picked))
+                 where d.ctid = any(array(select picked.tid from picked))
                  returning d.*
              )
              select d.id as "id!", d.organization_id as "organization_id!",
@@ -179,7 +179,7 @@ pub(super) async fn take(
         return Ok(Vec::new());
     }
     let taken = take_picked!(
-        "select id, next_attempt_at, attempting_since, attempts, earlier_attempts
+        "select id, ctid as tid, next_attempt_at, attempting_since, attempts, earlier_attempts
          from webhook_deliveries where id = any($2)",
         ids
     )

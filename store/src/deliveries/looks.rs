@@ -24,11 +24,18 @@ const KNOWN: usize = 1000;
 const BACKLOG: u32 = 8;
 const REST: Duration = Duration::from_millis(20);
 /// Beside others it is served by handfuls instead, so that these do not wait for many attempts that begin, and
-/// end, at once: a delivery for twice the time of a claim, so that it gets less where the database is busy.
+/// end, at once. It gets so many a second, or one for so many times what a claim takes where that is more, and
+/// twice as many for each minute that it waits longer.
 const HANDFUL_REST: Duration = Duration::from_millis(10);
-const HANDFULS_A_SECOND: u32 = 100;
-const CLAIMS_OF_ONE: u32 = 2;
-/// An endpoint that has not got all it was allowed to get for so long has no backlog any more.
+const HANDFULS: f64 = 300.0;
+const CLAIMS_OF_ONE: f64 = 4.0;
+const WAIT_DOUBLES: f64 = 60.0;
+/// And no less than all others together, for these may be as busy: five for four of theirs.
+const KEEPS_UP: f64 = 1.25;
+/// What it may get is saved up for so long.
+const SAVED: Duration = Duration::from_millis(100);
+/// Where nothing has waited for so long, and it got no such many at once, it has no backlog any more.
+const WAITS: TimeDelta = TimeDelta::milliseconds(100);
 const BACKLOG_ENDS: Duration = Duration::from_secs(1);
 /// Where a claim failed, the next is made so much later.
 const FAILED: Duration = Duration::from_secs(2);
@@ -51,7 +58,17 @@ pub(super) struct Looks {
 #[derive(Debug)]
 struct Backlog {
     rests_until: Instant,
+    /// What it may get until then beside others, it got.
+    served_until: Instant,
+    /// For how long the first of it was due when it was looked at. Seconds.
+    waits: f64,
     ends: Instant,
+}
+
+impl Backlog {
+    fn new(now: Instant) -> Self {
+        Self { rests_until: now, served_until: now, waits: 0.0, ends: now + BACKLOG_ENDS }
+    }
 }
 
 /// What endpoints without a backlog get, in seconds; and how long claims take.
@@ -62,7 +79,7 @@ struct Claims {
     count: u32,
     /// The count of the second before it.
     before: u32,
-    /// The mean of the last ones.
+    /// The mean of the last ones that took something.
     took: Duration,
 }
 
@@ -75,15 +92,14 @@ impl Claims {
             self.before = if age < SECOND * 2 { count } else { 0 };
         }
         self.count += count;
-        self.took = (self.took * 7 + took) / 8;
+        self.took = if self.took.is_zero() { took } else { (self.took * 7 + took) / 8 };
     }
 
-    /// How much an endpoint with a backlog gets at once, where there are others: no less than these together,
-    /// for they may be as busy.
-    fn handful(&self) -> Option<u32> {
-        let of_time = HANDFUL_REST.as_micros() / (self.took * CLAIMS_OF_ONE).as_micros().max(1);
-        let as_others = (self.before * 5).div_ceil(4 * HANDFULS_A_SECOND);
-        (self.before > 0).then(|| as_others.max(u32::try_from(of_time).unwrap_or(u32::MAX)))
+    /// How many a second an endpoint gets that waits for so many seconds; nothing where it is alone.
+    fn rate(&self, waits: f64) -> Option<f64> {
+        let by_time = (CLAIMS_OF_ONE * self.took.as_secs_f64()).recip().min(1e6);
+        let rate = HANDFULS.max(by_time) * (waits / WAIT_DOUBLES).exp2();
+        (self.before > 0).then(|| rate.max(KEEPS_UP * f64::from(self.before)))
     }
 }
 
@@ -134,20 +150,29 @@ impl Looks {
     ) {
         self.fronts.values_mut().for_each(|front| *front = now);
         for (id, since) in found {
+            let waits = now - since;
+            if let Some(backlog) = self.backlogs.get_mut(&id).filter(|_| waits > WAITS) {
+                backlog.waits = waits.as_seconds_f64();
+                backlog.ends = Instant::now() + BACKLOG_ENDS;
+            }
             if self.fronts.len() < KNOWN || self.fronts.contains_key(&id) {
                 self.fronts.insert(id, since);
             }
         }
     }
 
-    pub(super) fn is_resting(&self, endpoint: Uuid) -> bool {
-        self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.rests_until > Instant::now())
-    }
-
-    /// How many the endpoint may get at once.
+    /// How many the endpoint may get now.
     pub(super) fn most(&self, endpoint: Uuid) -> u32 {
-        let handful = self.claims.handful().filter(|_| self.backlogs.contains_key(&endpoint));
-        handful.unwrap_or(u32::MAX)
+        let Some(backlog) = self.backlogs.get(&endpoint) else { return u32::MAX };
+        let now = Instant::now();
+        match self.claims.rate(backlog.waits) {
+            _ if backlog.rests_until > now => 0,
+            None => u32::MAX,
+            Some(rate) => {
+                let saved = now.duration_since(backlog.served_until).min(SAVED);
+                (saved.as_secs_f64() * rate) as u32
+            }
+        }
     }
 
     pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {
@@ -159,14 +184,30 @@ impl Looks {
         let now = Instant::now();
         let mut counts: HashMap<Uuid, u32> = HashMap::new();
         endpoints.for_each(|id| *counts.entry(id).or_default() += 1);
-        let rest = if self.claims.handful().is_some() { HANDFUL_REST } else { REST };
+        if counts.is_empty() {
+            return;
+        }
         let mut of_others = 0;
         for (id, count) in counts {
-            if count >= self.most(id).min(BACKLOG) {
-                let backlog = Backlog { rests_until: now + rest, ends: now + BACKLOG_ENDS };
-                self.backlogs.insert(id, backlog);
-            } else if !self.backlogs.contains_key(&id) {
-                of_others += count;
+            if count >= BACKLOG {
+                let backlog = self.backlogs.entry(id).or_insert_with(|| Backlog::new(now));
+                backlog.ends = now + BACKLOG_ENDS;
+            }
+            match self.backlogs.get_mut(&id) {
+                None => of_others += count,
+                Some(backlog) => match self.claims.rate(backlog.waits) {
+                    None => {
+                        backlog.rests_until =
+                            now + if count >= BACKLOG { REST } else { Duration::ZERO };
+                        backlog.served_until = now;
+                    }
+                    Some(rate) => {
+                        let saved = now.checked_sub(SAVED).unwrap_or(now);
+                        backlog.served_until = backlog.served_until.max(saved)
+                            + Duration::from_secs_f64(f64::from(count) / rate);
+                        backlog.rests_until = now + HANDFUL_REST;
+                    }
+                },
             }
         }
         self.claims.add(of_others, took, now);
@@ -228,7 +269,7 @@ mod tests {
         assert!(looks.whole_at.is_some_and(|at| at <= seldom));
     }
 
-    /// A process whose last claims took so long, and in whose last second this endpoint got so many.
+    /// A process whose last claims took so long, and in whose last second others got so many.
     fn looks(took_ms: u64, others: u32) -> Looks {
         let took = Duration::from_millis(took_ms);
         let claims = Claims { before: others, took, ..Claims::default() };
@@ -239,41 +280,62 @@ mod tests {
     fn whoever_gets_much_rests() {
         let mut looks = Looks::default();
         looks.claimed([id(5); 8].into_iter().chain([id(7)]), Duration::ZERO);
-        assert!(looks.is_resting(id(5)) && !looks.is_resting(id(7)));
-        assert_eq!(looks.most(id(5)), u32::MAX, "there is nobody else");
+        assert_eq!([looks.most(id(5)), looks.most(id(7))], [0, u32::MAX]);
         looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now();
-        assert!(!looks.is_resting(id(5)));
+        assert_eq!(looks.most(id(5)), u32::MAX, "there is nobody else");
         looks.failed([id(7)]);
-        assert!(looks.has_failed(id(7)) && !looks.is_resting(id(7)) && !looks.has_failed(id(5)));
+        assert!(looks.has_failed(id(7)) && !looks.has_failed(id(5)));
     }
 
     #[test]
     fn beside_others_whoever_has_a_backlog_gets_handfuls() {
-        let mut looks = looks(1, 200);
-        assert_eq!(looks.most(id(5)), u32::MAX);
-        looks.claimed([id(5); 32].into_iter(), Duration::from_millis(1));
-        assert_eq!([looks.most(id(5)), looks.most(id(7))], [5, u32::MAX]);
-        let ends = looks.backlogs[&id(5)].ends;
-        // Less than it might have got.
-        looks.claimed([id(5); 4].into_iter(), Duration::from_millis(1));
-        assert_eq!(looks.backlogs[&id(5)].ends, ends);
-        looks.claimed([id(5); 5].into_iter(), Duration::from_millis(1));
-        assert!(looks.backlogs[&id(5)].ends > ends && looks.is_resting(id(5)));
-        looks.backlogs.get_mut(&id(5)).unwrap().ends = Instant::now();
-        looks.begin();
-        assert_eq!(looks.most(id(5)), u32::MAX);
+        let mut looks = looks(2, 200);
+        looks.claimed([id(5); 8].into_iter(), Duration::from_millis(2));
+        assert_eq!([looks.most(id(5)), looks.most(id(7))], [0, u32::MAX]);
+        let ago = |ms| Instant::now().checked_sub(Duration::from_millis(ms)).unwrap();
+        let mut rested = |ms| {
+            let backlog = looks.backlogs.get_mut(&id(5)).unwrap();
+            (backlog.rests_until, backlog.served_until) = (ago(0), ago(ms));
+            looks.most(id(5))
+        };
+        assert!((3..=4).contains(&rested(11)));
+        assert!((30..=31).contains(&rested(100)) && (30..=31).contains(&rested(5000)));
+        // What it gets beyond its rate it has to wait for.
+        let now = Instant::now();
+        looks.backlogs.get_mut(&id(5)).unwrap().served_until = now;
+        looks.claimed([id(5); 30].into_iter(), Duration::from_millis(2));
+        let ahead = looks.backlogs[&id(5)].served_until - now;
+        assert!((99..=101).contains(&ahead.as_millis()), "{ahead:?}");
+        assert_eq!(looks.most(id(5)), 0);
     }
 
     #[test]
-    fn a_handful_is_smaller_where_claims_take_long_and_not_less_than_others_get() {
-        let handful = |took_ms, others| looks(took_ms, others).claims.handful();
-        assert_eq!(handful(1, 0), None);
-        assert_eq!(
-            [handful(0, 10), handful(1, 10), handful(2, 10)].map(|h| h > Some(1)),
-            [true; 3]
-        );
-        assert_eq!([handful(1, 10), handful(2, 10), handful(90, 10)], [Some(5), Some(2), Some(1)]);
-        assert_eq!([handful(5, 400), handful(5, 1000)], [Some(5), Some(13)]);
+    fn a_backlog_gets_more_the_longer_it_waits_and_no_less_than_the_others() {
+        let rate = |took_ms, others, waits| looks(took_ms, others).claims.rate(waits);
+        assert_eq!(rate(9, 0, 0.0), None);
+        assert_eq!([rate(9, 1, 0.0), rate(9, 1, 60.0)], [Some(300.0), Some(600.0)]);
+        assert_eq!(rate(9, 400, 0.0), Some(500.0));
+        let claims = Claims { before: 1, took: Duration::from_micros(250), ..Claims::default() };
+        assert_eq!(claims.rate(0.0), Some(1000.0), "the database is quick");
+    }
+
+    #[test]
+    fn a_backlog_ends_where_nothing_waits() {
+        let mut looks = looks(2, 200);
+        looks.claimed([id(5); 8].into_iter(), Duration::from_millis(2));
+        let end = |looks: &mut Looks| {
+            looks.backlogs.get_mut(&id(5)).unwrap().ends = Instant::now();
+        };
+        end(&mut looks);
+        let now = Utc::now();
+        looks.learn([(id(5), now - TimeDelta::seconds(60))].into_iter(), now);
+        looks.begin();
+        assert_eq!(looks.backlogs[&id(5)].waits, 60.0);
+        end(&mut looks);
+        looks.claimed([id(5)].into_iter(), Duration::from_millis(2));
+        looks.learn([(id(5), now)].into_iter(), now);
+        looks.begin();
+        assert!(looks.backlogs.is_empty());
     }
 
     #[test]

@@ -114,12 +114,12 @@ impl Queue {
             Some(connection) => connection,
             None => connect_claimer(&self.url).await?,
         };
-        let began = Instant::now();
         let found = walk(&mut connection, &mut self.looks).await?;
         let mut due = Due::default();
         let Shares { plain, ruled, over, reserved } =
             share_out(found, capacity, &self.looks, &mut due);
         let room = capacity.room.saturating_sub(reserved);
+        let began = Instant::now();
         let taken = pick(&mut connection, &plain, room).await?;
         self.connection = Some(connection);
         due.is_alone = taken.len() == 1
@@ -241,10 +241,11 @@ fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Du
         let under_way = capacity.at(found.organization_id, found.id);
         let room = Capacity::most(found.retry_count > 0).saturating_sub(under_way);
         let left = capacity.left_to(found.organization_id);
+        let most = looks.most(found.id);
         match room.min(left) {
             _ if found.is_open => {}
             _ if looks.has_failed(found.id) => {}
-            _ if looks.is_resting(found.id) => due.is_paced = true,
+            _ if most == 0 => due.is_paced = true,
             _ if !found.is_live => over.push(found.id),
             0 => due.is_full = true,
             _ if found.rate_limit.is_some() && found.is_paced => due.is_paced = true,
@@ -252,7 +253,7 @@ fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Du
                 organization: found.organization_id,
                 endpoint: found.id,
                 under_way,
-                room: if found.is_probed { 1 } else { room.min(looks.most(found.id)) },
+                room: if found.is_probed { 1 } else { room.min(most) },
                 left,
                 is_ordered: found.is_ordered,
                 is_probed: found.is_probed,

@@ -109,10 +109,11 @@ async fn one_by_one(
         if room == 0 || share.left == 0 {
             continue;
         }
-        match claim(db, sealer, vec![share], room, looks, due).await {
+        match claim(db, sealer, vec![share.clone()], room, looks, due).await {
             Ok(()) => faults = 0,
             Err(error) => {
                 tracing::warn!(%error, %endpoint, "deliveries of an endpoint wait for a later look");
+                clear(db, &share).await;
                 looks.failed([endpoint]);
                 faults += 1;
             }
@@ -122,6 +123,18 @@ async fn one_by_one(
             due.is_paced = true;
             break;
         }
+    }
+}
+
+/// What waits in order may be too much to be walked past in time: then there is less of it the next time.
+async fn clear(db: &Database, share: &Share) {
+    let cleared = async {
+        let mut tx = db.claims().await?;
+        put_off(&mut tx, std::slice::from_ref(share)).await?;
+        commit(tx, "deliveries.clear").await
+    };
+    if let Err(error) = cleared.await {
+        tracing::debug!(%error, "what waits in order was not put off");
     }
 }
 
@@ -272,9 +285,10 @@ async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
              limit $2 for update of q skip locked
          ), put_off as (
              update webhook_deliveries q set next_attempt_at = least(
-                 greatest(blocked.free_at, now() + interval '250 milliseconds'),
+                 greatest((select free_at from blocked where blocked.id = q.id),
+                     now() + interval '250 milliseconds'),
                  now() + interval '5 minutes')
-             from blocked where q.id = blocked.id and not blocked.is_short
+             where q.id = any(array(select id from blocked where not is_short))
          )
          select coalesce(bool_or(is_short), false) as "is_short!" from blocked"#,
         &ordered,

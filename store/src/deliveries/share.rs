@@ -58,7 +58,7 @@ pub(super) async fn pick(
     let left: Vec<i64> = shares.iter().map(|share| i64::from(share.left)).collect();
     let since: Vec<DateTime<Utc>> = shares.iter().map(|share| share.since).collect();
     take_picked!(
-        "select id, next_attempt_at, attempting_since, attempts, earlier_attempts from (
+        "select id, tid, next_attempt_at, attempting_since, attempts, earlier_attempts from (
              select *, row_number() over (
                  partition by organization_id order by turn, next_attempt_at) as of_organization
              from (
@@ -70,8 +70,8 @@ pub(super) async fn pick(
                      as share (webhook_id, organization_id, room, is_ordered, under_way,
                          of_organization_left, since)
                  cross join lateral (
-                     select q.id, q.webhook_id, q.next_attempt_at, q.attempting_since, q.attempts,
-                         q.earlier_attempts
+                     select q.id, q.ctid as tid, q.webhook_id, q.next_attempt_at,
+                         q.attempting_since, q.attempts, q.earlier_attempts
                      from webhook_deliveries q
                      where q.webhook_id = share.webhook_id and q.state = 'pending'
                        and q.owner = 'queue' and q.next_attempt_at >= share.since

@@ -144,16 +144,30 @@ async fn deliveries_are_found_by_key_also_where_their_table_was_counted_empty() 
          array[1], array['{{}}'::jsonb], array['{{}}'::jsonb], array[now()], now(), array[now()],
          array['delivered'], array['queue'], array['1 s'::interval]"
     );
-    let asleep = format!(
-        "update webhook_deliveries set owner = 'workflow', next_attempt_at = now() where id = '{id}'"
+    let ids = format!("array['{id}'::uuid]");
+    let (end, overdue) = (
+        statement(&["with ended as"]),
+        statement(&["set owner = 'queue'", "order by next_attempt_at limit $1"]),
     );
-    let release = statement(&["set owner = 'queue'", "order by next_attempt_at limit $1"]);
-    for (statement, arguments, rows) in
-        [(claim, shares.as_str(), 16), (settle, &attempt, 1), (release, "1000", 1)]
-    {
-        world.db.batch_execute(&asleep).await.unwrap();
-        let plan = world.plan_of_worker(&statement, arguments).await;
-        assert!(pages_read(&plan) < 1000, "{plan}");
-        assert!(plan.contains(&format!("(actual rows={rows} ")), "{plan}");
+    // Interrupted, and its workflow's.
+    let left = format!(
+        "update webhook_deliveries set attempting_since = now() - interval '1 minute';
+         update webhook_deliveries set owner = 'workflow', next_attempt_at = now() where id = '{id}'"
+    );
+    world.db.batch_execute(&left).await.unwrap();
+    let plans = [
+        (world.plan_of_worker(&claim, &shares).await, 16),
+        (world.plan_of_worker(&overdue, "1000").await, 1),
+        (world.plan_by_key(&settle, &attempt).await, 1),
+        (world.plan_by_key(&end, &ids).await, 1),
+    ];
+    for (plan, rows) in plans {
+        assert!(pages_read(&plan) < 700, "{plan}");
+        let found = plan.lines().any(|line| {
+            line.contains("Scan")
+                && line.contains(&format!("(actual rows={rows} loops=1)"))
+                && line.contains("on webhook_deliveries")
+        });
+        assert!(found, "{plan}");
     }
 }

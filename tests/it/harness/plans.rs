@@ -34,9 +34,22 @@ impl World {
 
     /// The same as the worker's role, of what takes from a queue.
     pub(crate) async fn plan_of_worker(&self, statement: &str, arguments: &str) -> String {
-        let settings = BY_KEY.iter().chain(&IN_ORDER);
+        self.plan_with(&[&BY_KEY[..], &IN_ORDER].concat(), statement, arguments).await
+    }
+
+    /// The same as the worker's role, of what goes by key.
+    pub(crate) async fn plan_by_key(&self, statement: &str, arguments: &str) -> String {
+        self.plan_with(&BY_KEY, statement, arguments).await
+    }
+
+    async fn plan_with(
+        &self,
+        settings: &[(&str, &str)],
+        statement: &str,
+        arguments: &str,
+    ) -> String {
         let settings: String =
-            settings.map(|(name, value)| format!("; set local {name} = {value}")).collect();
+            settings.iter().map(|(name, value)| format!("; set local {name} = {value}")).collect();
         let session =
             format!("set local role postcall_worker; set local app.scope = 'dispatch'{settings}");
         plan(&self.db, &session, statement, arguments).await
@@ -57,12 +70,15 @@ async fn plan(db: &Client, session: &str, statement: &str, arguments: &str) -> S
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Pages that a plan has read.
+/// Pages that the largest part of a plan has read; what only writes stands beside its root.
 pub(crate) fn pages_read(plan: &str) -> u64 {
-    let line = plan.lines().find(|line| line.contains("Buffers:")).unwrap_or_default();
-    let numbers = line.split(' ').filter_map(|word| {
-        let (name, number) = word.split_once('=')?;
-        ["hit", "read"].contains(&name).then(|| number.parse::<u64>().ok())?
+    let parts = plan.lines().take_while(|line| !line.starts_with("Planning"));
+    let pages = parts.filter(|line| line.contains("Buffers:")).map(|line| {
+        let numbers = line.split(' ').filter_map(|word| {
+            let (name, number) = word.split_once('=')?;
+            ["hit", "read"].contains(&name).then(|| number.parse::<u64>().ok())?
+        });
+        numbers.sum::<u64>()
     });
-    numbers.sum()
+    pages.max().unwrap_or_default()
 }
