@@ -10,6 +10,7 @@ mod sessions;
 
 use std::{sync::Arc, time::Duration};
 
+use contract::ids::OrganizationId;
 use providers::supabase::tokens::Tokens;
 use store::{
     Database, StoreError,
@@ -155,6 +156,12 @@ impl Access {
     /// How much is too much.
     pub(super) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// Something of who may ask for an organization was changed and committed by this process, which need not
+    /// wait until it hears of it.
+    pub(super) fn changed(&self, organization: OrganizationId) {
+        self.forget(AccessChange::Organization(organization));
     }
 
     fn forget(&self, change: AccessChange) {

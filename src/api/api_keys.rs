@@ -158,7 +158,10 @@ async fn update(
     let changes = check::update(asked, &caller.scopes())?;
     let expected = expected(&headers);
     match keys::update(&api.db, &changer, id, expected.as_deref(), &changes).await? {
-        Changed::Done(now) => Ok(tagged(now.version, ApiKey::from(*now))),
+        Changed::Done(now) => {
+            api.access.changed(changer.organization);
+            Ok(tagged(now.version, ApiKey::from(*now)))
+        }
         Changed::Unknown => Err(unknown()),
         Changed::Stale => Err(stale()),
     }
@@ -180,7 +183,10 @@ async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let changer = caller.changer(Scope::WriteApiKeys)?;
     match keys::revoke(&api.db, &changer, id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
+        true => {
+            api.access.changed(changer.organization);
+            Ok(StatusCode::NO_CONTENT)
+        }
         false => Err(unknown()),
     }
 }
@@ -210,7 +216,10 @@ async fn rotate(
     }
     let (key, overlap) = (random_key()?, Duration::from_secs(overlap.into()));
     match keys::rotate(&api.db, &changer, &caller.scopes(), id, &key, overlap).await? {
-        Rotation::Rotated(now) => Ok(told_once(*now, &key)),
+        Rotation::Rotated(now) => {
+            api.access.changed(changer.organization);
+            Ok(told_once(*now, &key))
+        }
         Rotation::Lacks(scope) => {
             let detail = format!("The key has the scope {scope}, which you lack yourself.");
             Err(Problem::with_detail(Kind::Forbidden, detail))

@@ -96,6 +96,7 @@ async fn done(api: &ApiState, request: Request, next: Next) -> Result<Response, 
         tracing::error!("a POST did nothing that is done once: let its handler take Once");
     }
     // What the handler told of, and had forgotten, was not committed then.
+    api.access.changed(caller.organization());
     api.forget_settings(caller.organization()).await;
     api.inbox.tell();
     api.events.tell();

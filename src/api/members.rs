@@ -111,6 +111,7 @@ async fn change(
     let changer = caller.changer(Scope::WriteMembers)?;
     let role = role(&asked.role).map_err(|rule| Problem::body(vec![("role", rule)]))?;
     let moved = members::set_role(&api.db, &changer, id, role, caller.owners()).await?;
+    api.access.changed(changer.organization);
     self::moved(moved).map(|now| Json(now.into()))
 }
 
@@ -130,6 +131,7 @@ async fn remove(
 ) -> Result<StatusCode, Problem> {
     let changer = caller.changer(Scope::WriteMembers)?;
     let removed = members::remove(&api.db, &changer, id, caller.owners()).await?;
+    api.access.changed(changer.organization);
     api.forget_one(changer.organization, Key::User(id.0)).await;
     moved(removed).map(|_| StatusCode::NO_CONTENT)
 }
