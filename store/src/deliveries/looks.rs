@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(20);
 /// twice as many for each minute that it waits longer.
 const HANDFUL_REST: Duration = Duration::from_millis(10);
 const HANDFULS: f64 = 300.0;
-const CLAIMS_OF_ONE: f64 = 4.0;
+const CLAIMS_OF_ONE: f64 = 10.0;
 const WAIT_DOUBLES: f64 = 60.0;
 /// And no less than all others together, for these may be as busy: five for four of theirs.
 const KEEPS_UP: f64 = 1.25;
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!([rate(9, 1, 0.0), rate(9, 1, 60.0)], [Some(300.0), Some(600.0)]);
         assert_eq!(rate(9, 400, 0.0), Some(500.0));
         let claims = Claims { before: 1, took: Duration::from_micros(250), ..Claims::default() };
-        assert_eq!(claims.rate(0.0), Some(1000.0), "the database is quick");
+        assert_eq!(claims.rate(0.0), Some(400.0), "the database is quick");
     }
 
     #[test]
