@@ -25,10 +25,7 @@ async fn a_stop_in_the_middle_of_a_claim_leaves_none_that_nobody_attempts() {
     let row = world.db.query_one(sql, &[]).await.unwrap();
     let (claimed, attempted): (i64, i64) = (row.get(0), row.get(1));
     assert_eq!(claimed, 0, "claims were left behind");
-    let log = std::fs::read_to_string(world.log_path("worker")).unwrap();
-    // On a busy machine it may have waited for longer than a claim may.
-    let has_failed = log.contains("deliveries wait for a later look");
-    assert!(attempted > 0 || has_failed, "nothing was claimed when it stopped");
+    assert!(attempted > 0, "nothing was claimed when it stopped");
     assert_eq!(world.reached("stopped").len() as i64, attempted);
 }
 
