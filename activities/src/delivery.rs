@@ -104,7 +104,8 @@ impl WebhookActivities {
         });
         let attempts = join_all(attempts).await;
         // By a worker that died before it could hand them over. A workflow that runs already is as good.
-        let tried = found.tried.into_iter().map(|(id, schedule)| hand_over(id, 1, None, schedule));
+        let tried = found.tried.into_iter();
+        let tried = tried.map(|tried| hand_over(tried.id, 1, Some(tried.wait), tried.schedule));
         let mut made = FirstAttemptsMade { delivered: 0, undelivered: tried.collect() };
         for (delivery, attempt) in found.claimed.into_iter().zip(attempts) {
             match attempt? {

@@ -29,8 +29,6 @@ use crate::{config::Config, temporal};
 
 /// Attempts under way at once, at all endpoints; one takes at most 10 s and about 100 KB.
 const AT_ONCE: usize = 512;
-/// Claimed at once: what waits for the claim meanwhile is in the next.
-const MOST_CLAIMED: u32 = 128;
 /// Without a wake-up the queue is looked at this often.
 const POLL: Duration = Duration::from_millis(500);
 /// Where more is due within moments.
@@ -74,7 +72,7 @@ impl Deliverer {
     pub(super) async fn run(self, stop: watch::Receiver<bool>) {
         let mut attempts = JoinSet::new();
         tokio::select! {
-            () = async { tokio::join!(self.listen(), self.look_after()); } => {}
+            () = async { tokio::join!(self.listen(), self.look_after(), self.measure()); } => {}
             () = self.deliver(&mut attempts, stop) => {}
         }
         while attempts.join_next().await.is_some() {}
@@ -121,13 +119,12 @@ impl Deliverer {
         attempts: &mut JoinSet<()>,
         stop: &watch::Receiver<bool>,
     ) -> Wait {
-        let room = AT_ONCE.saturating_sub(attempts.len());
-        let room = u32::try_from(room).unwrap_or(0).min(MOST_CLAIMED);
-        if room == 0 {
+        let free = u32::try_from(AT_ONCE.saturating_sub(attempts.len())).unwrap_or(0);
+        if free == 0 {
             return Wait::ForRoom;
         }
         let (sealer, capacity) =
-            (&self.webhooks.sealer, Capacity { room, under_way: self.webhooks.gate.under_way() });
+            (&self.webhooks.sealer, Capacity { free, under_way: self.webhooks.gate.under_way() });
         let mut due = match timeout(LOOK_TIMEOUT, queue.claim(sealer, &capacity)).await {
             Ok(Ok(due)) => due,
             Ok(Err(error)) => {
@@ -203,7 +200,7 @@ impl Deliverer {
         }
     }
 
-    /// Looks for deliveries and recoveries that nobody is at work on, and for how long the oldest waits.
+    /// Looks for deliveries and recoveries that nobody is at work on.
     async fn look_after(&self) {
         loop {
             let looked = timeout(LOOK_TIMEOUT, async {
@@ -211,7 +208,6 @@ impl Deliverer {
                 if let Err(error) = recoveries::restart_stalled(&self.db).await {
                     tracing::warn!(%error, "recoveries without a workflow wait for a later look");
                 }
-                self.measure().await;
             });
             if looked.await.is_err() {
                 tracing::warn!("a look after deliveries took too long");
@@ -230,15 +226,22 @@ impl Deliverer {
         }
     }
 
-    /// Age of the oldest delivery that has not arrived, for whatever reason.
+    /// Age of the oldest delivery that has not arrived, for whatever reason. Where it cannot be asked for, what
+    /// was the oldest grows older.
     async fn measure(&self) {
-        match deliveries::backlog(&self.db).await {
-            Ok(backlog) => {
-                let age = backlog.oldest.map(|oldest| (Utc::now() - oldest).num_milliseconds());
-                let seconds = age.unwrap_or(0).max(0) as f64 / 1000.0;
-                metrics::gauge!("postcall_webhook_oldest_undelivered_seconds").set(seconds);
+        let mut oldest = None;
+        loop {
+            match timeout(LOOK_TIMEOUT, deliveries::backlog(&self.db)).await {
+                Ok(Ok(backlog)) => oldest = backlog.oldest,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "the backlog of deliveries was not measured");
+                }
+                Err(_) => tracing::debug!("the backlog of deliveries was not measured in time"),
             }
-            Err(error) => tracing::debug!(%error, "the backlog of deliveries was not measured"),
+            let age = oldest.map(|oldest| (Utc::now() - oldest).num_milliseconds());
+            let seconds = age.unwrap_or(0).max(0) as f64 / 1000.0;
+            metrics::gauge!("postcall_webhook_oldest_undelivered_seconds").set(seconds);
+            sleep(OVERDUE_POLL).await;
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub use busy::Busy;
-pub use claim::{OfCall, claim_of_call};
+pub use claim::{OfCall, Tried, claim_of_call};
 pub use queue::{Capacity, Due, Queue};
 pub use record::{Haste, Recorder};
 pub use rules::Ruled;

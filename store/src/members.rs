@@ -10,7 +10,7 @@ mod user;
 use chrono::{DateTime, Utc};
 use contract::ids::OrganizationId;
 use serde::{Deserialize, Serialize};
-use sqlx::query_as;
+use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     database::{Tx, commit},
     error::During,
     ids::UserId,
+    organizations::MAX_RECIPIENTS,
     reads::{Page, Place, one_more},
 };
 
@@ -137,4 +138,21 @@ async fn find(
 ) -> Result<Option<Member>, sqlx::Error> {
     let row = rows!("m.user_id = $2", organization.0, user.0).fetch_optional(&mut **tx).await?;
     Ok(row.map(Member::from))
+}
+
+/// Addresses of an organization's owners, the first ones first, as many as anything is sent to.
+pub(crate) async fn owners(
+    tx: &mut Tx,
+    organization: OrganizationId,
+) -> Result<Vec<String>, StoreError> {
+    query_scalar!(
+        "select u.email from organization_members m join users u on u.id = m.user_id
+         where m.organization_id = $1 and m.role = 'owner' and u.email <> ''
+         order by m.created_at, m.user_id limit $2",
+        organization.0,
+        MAX_RECIPIENTS as i64,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("members.owners")
 }

@@ -5,6 +5,7 @@ mod claims;
 mod hostile;
 mod kills;
 mod made;
+mod ordered;
 mod organization;
 mod queue;
 mod recoveries;

@@ -31,7 +31,9 @@ pub(super) async fn send(
     let Some(notice) = notice.map_err(|error| of_store_until_done(&error))? else {
         return Ok(OwnersTold::default());
     };
-    if room.resend.is_none() && !notice.recipients.is_empty() {
+    if notice.recipients.is_empty() {
+        tracing::warn!(endpoint = %asked.endpoint_id, "nobody's address is known: nobody hears of it");
+    } else if room.resend.is_none() {
         tracing::warn!(endpoint = %asked.endpoint_id, "no RESEND_API_KEY: nobody hears of it");
     }
     let message = write(&notice)

@@ -1,6 +1,6 @@
 //! Claims: a delivery is its claimer's for a while, and what an earlier one left is told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
-use super::{Busy, Claimed, LEASE, begin_anew, count, place, schedule};
+use super::{Busy, Claimed, LEASE, WORKFLOW_GRACE, begin_anew, count, place, schedule};
 use crate::{
     Database, StoreError,
     database::{Tx, commit},
@@ -31,7 +31,18 @@ pub struct OfCall {
     /// Whether others are the queue's to make, now.
     pub left: bool,
     /// Tried once before: the workflows of these may not have been started.
-    pub tried: Vec<(DeliveryId, DeliverySchedule)>,
+    pub tried: Vec<Tried>,
+}
+
+/// A delivery whose first attempt failed.
+#[derive(Debug)]
+pub struct Tried {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// When to try again.
+    pub schedule: DeliverySchedule,
+    /// What is left of the wait before its next attempt, which its endpoint may have asked for.
+    pub wait: Duration,
 }
 
 /// Claims the first attempts at the deliveries of a call's final events, but for endpoints that are
@@ -50,6 +61,7 @@ pub async fn claim_of_call(
     }
     let rows = query!(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
+             d.next_attempt_at - now() as "wait!: PgInterval",
              d.attempts = 0 and d.event is distinct from 'call.started' and w.circuit = 'closed'
                  and w.rate_limit is null and w.ordering = 'none' as "inline!"
          from webhook_deliveries d
@@ -81,8 +93,18 @@ pub async fn claim_of_call(
     let ours: Vec<Uuid> = ours.iter().map(|row| row.id).collect();
     let claimed = take(&mut tx, sealer, &ours).await?;
     commit(tx, OPERATION).await?;
-    let tried = tried.into_iter().map(|row| (DeliveryId(row.id), schedule(row.schedule)));
+    let tried = tried.into_iter().map(|row| Tried {
+        id: DeliveryId(row.id),
+        schedule: schedule(row.schedule),
+        wait: left_of(&row.wait).saturating_sub(WORKFLOW_GRACE),
+    });
     Ok(OfCall { claimed, left: !left.is_empty(), tried: tried.collect() })
+}
+
+/// Nothing where it is over.
+fn left_of(wait: &PgInterval) -> Duration {
+    let days = Duration::from_secs(u64::try_from(wait.days).unwrap_or(0) * 24 * 60 * 60);
+    days + Duration::from_micros(u64::try_from(wait.microseconds).unwrap_or(0))
 }
 
 /// Begins what was given up anew, where the endpoint takes it.

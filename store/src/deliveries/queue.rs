@@ -23,6 +23,8 @@ use super::{
 };
 use crate::{Database, StoreError, database::connect_claimer, error::During, sealing::Sealer};
 
+/// Claimed at once: what waits for the claim meanwhile is in the next.
+const MOST_CLAIMED: u32 = 128;
 /// Attempts at one endpoint at once, by one process.
 const AT_ONCE: u32 = 32;
 /// And where the last one failed: a hung endpoint holds few of our places.
@@ -39,8 +41,8 @@ const RESERVED: u32 = 2;
 /// What the process can take.
 #[derive(Debug, Clone, Default)]
 pub struct Capacity {
-    /// Deliveries in all.
-    pub room: u32,
+    /// Attempts more, at all endpoints.
+    pub free: u32,
     /// Attempts under way.
     pub under_way: HashMap<(OrganizationId, EndpointId), u32>,
 }
@@ -55,9 +57,16 @@ impl Capacity {
         self.under_way.get(&at).copied().unwrap_or(0)
     }
 
+    /// Deliveries of one claim.
+    fn room(&self) -> u32 {
+        self.free.min(MOST_CLAIMED)
+    }
+
+    /// At most half of what is free, so that no number of organizations takes the last place from another.
     fn left_to(&self, organization: Uuid) -> u32 {
         let of_it = self.under_way.iter().filter(|((of, _), _)| of.0 == organization);
-        AT_ONCE_ORGANIZATION.saturating_sub(of_it.map(|(_, count)| count).sum())
+        let left = AT_ONCE_ORGANIZATION.saturating_sub(of_it.map(|(_, count)| count).sum());
+        left.min(self.free.div_ceil(2))
     }
 }
 
@@ -118,7 +127,7 @@ impl Queue {
         let mut due = Due::default();
         let Shares { plain, ruled, over, reserved } =
             share_out(found, capacity, &self.looks, &mut due);
-        let room = capacity.room.saturating_sub(reserved);
+        let room = capacity.room().saturating_sub(reserved);
         let began = Instant::now();
         let taken = pick(&mut connection, &plain, room).await?;
         self.connection = Some(connection);
@@ -130,7 +139,7 @@ impl Queue {
             && plain.iter().all(|share| share.room > 1 && share.left > 1);
         due.add(taken, began.elapsed(), sealer, &mut self.looks);
         let asked = ruled.len();
-        let ruled = Ruled::after(&due.claimed, capacity.room, ruled, over);
+        let ruled = Ruled::after(&due.claimed, capacity.room(), ruled, over);
         due.is_full |= ruled.served() < asked || room == 0 && !plain.is_empty();
         due.ruled = Some(ruled).filter(|ruled| !ruled.is_empty());
         Ok(due)
@@ -259,12 +268,13 @@ fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Du
                 is_probed: found.is_probed,
                 rate: found.rate_limit,
                 since: found.since,
+                until: DateTime::<Utc>::MAX_UTC,
             }),
         }
     }
     shares.truncate(SERVED);
     // What is locked beyond the claim is locked for nothing.
-    let fair = capacity.room.saturating_mul(2) / number(shares.len()).max(1);
+    let fair = capacity.room().saturating_mul(2) / number(shares.len()).max(1);
     shares.iter_mut().for_each(|share| share.room = share.room.min(fair.max(1)));
     let mut reserved = 0;
     if shares.iter().all(Share::is_plain) {
@@ -272,7 +282,7 @@ fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Du
     }
     let (mut plain, ruled): (Vec<Share>, Vec<Share>) =
         shares.iter().cloned().partition(Share::is_plain);
-    for (share, turns) in shares.iter().zip(turns(&shares, capacity.room)) {
+    for (share, turns) in shares.iter().zip(turns(&shares, capacity.room())) {
         if share.is_plain() {
             continue;
         }
@@ -327,7 +337,25 @@ mod tests {
             is_probed: false,
             rate: None,
             since: DateTime::UNIX_EPOCH - TimeDelta::seconds(seconds),
+            until: DateTime::<Utc>::MAX_UTC,
         }
+    }
+
+    #[test]
+    fn no_number_of_organizations_takes_the_last_place() {
+        let mut capacity = Capacity { free: 512, under_way: HashMap::new() };
+        let shares: Vec<u32> = (0..9)
+            .map(|organization| {
+                let left = capacity.left_to(Uuid::from_u128(organization));
+                let at = (OrganizationId(Uuid::from_u128(organization)), EndpointId(Uuid::nil()));
+                capacity.free -= left;
+                capacity.under_way.insert(at, left);
+                left
+            })
+            .collect();
+        assert_eq!(shares, [128, 128, 128, 64, 32, 16, 8, 4, 2]);
+        assert_eq!(Capacity { free: 1, ..Capacity::default() }.left_to(Uuid::nil()), 1);
+        assert_eq!(Capacity { free: 512, ..Capacity::default() }.room(), MOST_CLAIMED);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{postgres::types::PgInterval, query};
 use uuid::Uuid;
 
@@ -28,8 +28,9 @@ const LATE: f64 = 0.05;
 const PROBE_AGAIN: f64 = 1.0;
 /// What a rate holds back for longer is told in the log.
 const TOLD_WAIT: TimeDelta = TimeDelta::seconds(1);
-/// Events that wait for an earlier one put off by one look; others are met by the next.
-const PUT_OFF: i64 = 200;
+/// Of an ordered endpoint a look sees so many of what is due; what waits there for an earlier event is put off,
+/// so that the next look sees others.
+const WINDOW: i64 = 250;
 /// Where so many fail one after the other, it may be no fault of theirs.
 const FAULTS: u32 = 2;
 
@@ -109,11 +110,10 @@ async fn one_by_one(
         if room == 0 || share.left == 0 {
             continue;
         }
-        match claim(db, sealer, vec![share.clone()], room, looks, due).await {
+        match claim(db, sealer, vec![share], room, looks, due).await {
             Ok(()) => faults = 0,
             Err(error) => {
                 tracing::warn!(%error, %endpoint, "deliveries of an endpoint wait for a later look");
-                clear(db, &share).await;
                 looks.failed([endpoint]);
                 faults += 1;
             }
@@ -123,18 +123,6 @@ async fn one_by_one(
             due.is_paced = true;
             break;
         }
-    }
-}
-
-/// What waits in order may be too much to be walked past in time: then there is less of it the next time.
-async fn clear(db: &Database, share: &Share) {
-    let cleared = async {
-        let mut tx = db.claims().await?;
-        put_off(&mut tx, std::slice::from_ref(share)).await?;
-        commit(tx, "deliveries.clear").await
-    };
-    if let Err(error) = cleared.await {
-        tracing::debug!(%error, "what waits in order was not put off");
     }
 }
 
@@ -165,13 +153,14 @@ async fn claim(
     limit_by_rates(&mut tx, &mut shares).await?;
     // Somebody holds their rows just now.
     due.is_paced |= shares.len() < asked;
+    let seen = put_off(&mut tx, &mut shares).await?;
     let taken = pick(&mut tx, &shares, room).await?;
-    let is_full = put_off(&mut tx, &shares).await?;
     tell_of_waits(&mut tx, &shares, &taken).await?;
     probe(&mut tx, &shares, &taken).await?;
     pace(&mut tx, &shares, &taken).await?;
     commit(tx, "deliveries.claim_by_rules").await?;
-    due.is_full |= is_full;
+    due.is_full |= seen.waits;
+    due.is_paced |= seen.is_part;
     due.add(taken, began.elapsed(), sealer, looks);
     Ok(())
 }
@@ -255,50 +244,94 @@ async fn limit_by_rates(tx: &mut Tx, shares: &mut Vec<Share>) -> Result<(), Stor
     Ok(())
 }
 
+/// What a look sees of ordered endpoints.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Something waits for an earlier event that is under way, or due.
+    waits: bool,
+    /// More may be due than it looks at.
+    is_part: bool,
+}
+
 /// Events of ordered endpoints that wait for an earlier one of their call are put off until that one's
-/// next attempt, but for those whose earlier one is under way, or due. Whether there are such. Others hold
-/// deliveries before their endpoint, so nothing is waited for here.
-async fn put_off(tx: &mut Tx, shares: &[Share]) -> Result<bool, StoreError> {
-    let ordered: Vec<Uuid> =
-        shares.iter().filter(|share| share.is_ordered).map(|share| share.endpoint).collect();
+/// next attempt, but for those whose earlier one is under way, or due: these only where nothing else may be
+/// seen for them. Shares get to know how far this looked. Others hold deliveries before their endpoint, so
+/// nothing is waited for here.
+async fn put_off(tx: &mut Tx, shares: &mut [Share]) -> Result<Seen, StoreError> {
+    let (ordered, since): (Vec<Uuid>, Vec<DateTime<Utc>>) = shares
+        .iter()
+        .filter(|share| share.is_ordered)
+        .map(|share| (share.endpoint, share.since))
+        .unzip();
+    let mut seen = Seen { waits: false, is_part: false };
     if ordered.is_empty() {
-        return Ok(false);
+        return Ok(seen);
     }
-    let row = query!(
-        r#"with blocked as (
-             select q.id, first.attempting_since is not null
+    let rows = query!(
+        r#"with waiting as materialized (
+             select q.* from unnest($1::uuid[], $2::timestamptz[]) as share (webhook_id, since)
+             cross join lateral (
+                 select d.id, d.webhook_id, d.call_id, d.event_id, d.next_attempt_at
+                 from webhook_deliveries d
+                 where d.webhook_id = share.webhook_id and d.state = 'pending'
+                   and d.owner = 'queue' and d.next_attempt_at >= share.since
+                   and d.next_attempt_at <= now()
+                 order by d.next_attempt_at, d.id limit $3
+             ) q
+         ), seen as (
+             select webhook_id, count(*) = $3 as is_part, max(next_attempt_at) as until
+             from waiting group by webhook_id
+         ), blocked as materialized (
+             select waiting.id, waiting.webhook_id,
+                 first.attempting_since is not null
                      or first.owner = 'queue' and first.next_attempt_at <= now() as is_short,
-                 case when first.owner = 'workflow' then first.next_attempt_at - $3::interval
+                 case when first.owner = 'workflow' then first.next_attempt_at - $4::interval
                      else first.next_attempt_at end as free_at
-             from webhook_deliveries q
+             from waiting
              cross join lateral (
                  -- A call has few; the order of all events is no way to find them.
                  select * from (
                      select e.id, e.event_id, e.owner, e.attempting_since, e.next_attempt_at
                      from webhook_deliveries e
-                     where e.call_id = q.call_id and e.webhook_id = q.webhook_id
-                       and e.state = 'pending' and e.event_id < q.event_id offset 0
+                     where e.call_id = waiting.call_id and e.webhook_id = waiting.webhook_id
+                       and e.state = 'pending' and e.event_id < waiting.event_id offset 0
                  ) earlier order by event_id limit 1
              ) first
-             where q.webhook_id = any($1) and q.state = 'pending' and q.owner = 'queue'
-               and q.next_attempt_at <= now() and q.call_id is not null
-             limit $2 for update of q skip locked
+             where waiting.call_id is not null
+         ), held as materialized (
+             select d.id from (
+                 select d.id, d.state, d.owner, d.next_attempt_at from webhook_deliveries d
+                 where d.id = any(array(
+                     select blocked.id from blocked join seen using (webhook_id)
+                     where not blocked.is_short or seen.is_part))
+                 offset 0 for update skip locked
+             ) d
+             where d.state = 'pending' and d.owner = 'queue' and d.next_attempt_at <= now()
          ), put_off as (
-             update webhook_deliveries q set next_attempt_at = least(
-                 greatest((select free_at from blocked where blocked.id = q.id),
+             update webhook_deliveries d set next_attempt_at = least(
+                 greatest((select free_at from blocked where blocked.id = d.id),
                      now() + interval '250 milliseconds'),
                  now() + interval '5 minutes')
-             where q.id = any(array(select id from blocked where not is_short))
+             where d.id = any(array(select id from held))
          )
-         select coalesce(bool_or(is_short), false) as "is_short!" from blocked"#,
+         select webhook_id as "webhook_id!", is_part as "is_part!", until as "until!",
+             exists (select from blocked where is_short) as "waits!"
+         from seen"#,
         &ordered,
-        PUT_OFF,
+        &since,
+        WINDOW,
         PgInterval::try_from(WORKFLOW_GRACE).unwrap_or_default(),
     )
-    .fetch_one(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
     .during("deliveries.put_off")?;
-    Ok(row.is_short)
+    for row in rows {
+        seen.waits |= row.waits;
+        seen.is_part |= row.is_part;
+        let ours = shares.iter_mut().filter(|share| share.endpoint == row.webhook_id);
+        ours.filter(|_| row.is_part).for_each(|share| share.until = row.until);
+    }
+    Ok(seen)
 }
 
 /// What a rate has held back for longer than a moment has a line in the log.

@@ -26,6 +26,8 @@ pub(super) struct Share {
     pub(super) rate: Option<i32>,
     /// Since when the first of its deliveries is due.
     pub(super) since: DateTime<Utc>,
+    /// What was due later is not looked at.
+    pub(super) until: DateTime<Utc>,
 }
 
 impl Share {
@@ -57,6 +59,7 @@ pub(super) async fn pick(
     let under_way: Vec<i64> = shares.iter().map(|share| i64::from(share.under_way)).collect();
     let left: Vec<i64> = shares.iter().map(|share| i64::from(share.left)).collect();
     let since: Vec<DateTime<Utc>> = shares.iter().map(|share| share.since).collect();
+    let until: Vec<DateTime<Utc>> = shares.iter().map(|share| share.until).collect();
     take_picked!(
         "select id, tid, next_attempt_at, attempting_since, attempts, earlier_attempts from (
              select *, row_number() over (
@@ -66,16 +69,16 @@ pub(super) async fn pick(
                      share.under_way + row_number() over (
                          partition by d.webhook_id order by d.next_attempt_at, d.id) as turn
                  from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bool[], $6::bigint[],
-                         $7::bigint[], $8::timestamptz[])
+                         $7::bigint[], $8::timestamptz[], $10::timestamptz[])
                      as share (webhook_id, organization_id, room, is_ordered, under_way,
-                         of_organization_left, since)
+                         of_organization_left, since, until)
                  cross join lateral (
                      select q.id, q.ctid as tid, q.webhook_id, q.next_attempt_at,
                          q.attempting_since, q.attempts, q.earlier_attempts
                      from webhook_deliveries q
                      where q.webhook_id = share.webhook_id and q.state = 'pending'
                        and q.owner = 'queue' and q.next_attempt_at >= share.since
-                       and q.next_attempt_at <= now()
+                       and q.next_attempt_at <= now() and q.next_attempt_at <= share.until
                        and not (share.is_ordered and q.call_id is not null and exists (
                            select from webhook_deliveries e
                            where e.call_id = q.call_id and e.webhook_id = q.webhook_id
@@ -95,6 +98,7 @@ pub(super) async fn pick(
         &left,
         &since,
         i64::from(room),
+        &until,
     )
     .fetch_all(connection)
     .await

@@ -16,7 +16,7 @@ use crate::{
     Database, StoreError,
     database::{Tx, commit},
     error::During,
-    events, organizations,
+    events, members, organizations,
     starts::{self, StartKind},
 };
 
@@ -98,11 +98,15 @@ pub async fn owners_notice(
     .during(OPERATION)?;
     let Some(row) = row else { return Ok(None) };
     let told = organizations::get_in(&mut tx, asked.organization_id).await?;
+    let mut recipients = told.settings.billing_recipients();
+    if recipients.is_empty() {
+        recipients = members::owners(&mut tx, asked.organization_id).await?;
+    }
     commit(tx, OPERATION).await?;
     let text = |name: &str| row.data[name].as_str().map(str::to_owned);
     Ok(Some(OwnersNotice {
         organization: told.name,
-        recipients: told.settings.billing_recipients(),
+        recipients,
         url_host: text("url_host").unwrap_or_else(|| asked.endpoint_id.to_string()),
         reason: text("reason"),
         percent: row.data["percent"].as_u64(),

@@ -135,7 +135,7 @@ async fn deliveries_are_found_by_key_also_where_their_table_was_counted_empty() 
     let claim = statement(&["of_organization_left", "for update skip locked"]);
     let shares = format!(
         "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
-         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
+         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128, array['infinity'::timestamptz]"
     );
     let settle = statement(&["with made as", "logged as"]);
     let attempt = format!(

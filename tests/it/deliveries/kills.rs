@@ -1,7 +1,7 @@
 //! The worker dies at every point of a delivery: it arrives, at most one repeat for a death, and the log
 //! tells of each attempt.
 
-use postcall::dev::fakes::{Kind, Provider};
+use postcall::dev::fakes::{Filter, Kind, Provider};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -99,6 +99,24 @@ async fn a_worker_killed_between_claim_and_post_sends_it_later() {
     let logged = world.logged(endpoint, event).await;
     let (first, second) = ((1, Some("interrupted".to_owned()), None), (2, None, Some(200)));
     assert_eq!(logged, [first, second]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_asked_to_wait_is_known_after_the_death_of_who_heard_it() {
+    let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let asks = json!({ "answers": [{ "status": 503, "headers": { "retry-after": "20" } }] });
+    world.fakes.script(Provider::Hooks, None, script(asks));
+    world.start_worker(&world.faults("webhooks.after=kill")).await;
+    let id = world.post_call().await;
+    world.dies_at("webhooks.after").await;
+    world.start_worker(&[]).await;
+    world.closed(&id).await;
+    let (_, state, attempts) = world.delivery_settles().await;
+    assert_eq!((state.as_str(), attempts), ("delivered", 2));
+    let arrived =
+        world.fakes.effects().list(&Filter { kind: Some(Kind::Webhook), ..Filter::default() });
+    let waited = (arrived[1].at - arrived[0].at).num_seconds();
+    assert!(waited >= 18, "it asked for 20 s: {waited} s");
 }
 
 /// The probe of a circuit dies with its worker: the next one is made when its claim runs out.

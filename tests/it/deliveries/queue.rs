@@ -152,43 +152,6 @@ async fn many_endpoints_of_an_organization_that_hang_leave_room_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_behind_one_that_fails_are_put_off_and_still_come_after_it() {
-    let world = World::start().await;
-    let endpoint = world.open_endpoint("behind", "ordering = 'call', schedule = '{3,3}'").await;
-    let fails = json!({ "answers": [{ "status": 503, "times": 2 }] });
-    world.fakes.script(Provider::Hooks, Some("behind"), script(fails));
-    let events = world.enqueue(endpoint, Some(Uuid::now_v7()), 5).await;
-    until("what waits behind it is put off", PATIENCE, || async {
-        let sql = "select count(*) from webhook_deliveries
-            where webhook_id = $1 and attempts = 0 and attempting_since is null
-              and next_attempt_at > now()";
-        let put_off: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
-        (put_off == 4).then_some(())
-    })
-    .await;
-    world.done_with(endpoint).await;
-    assert_eq!(world.delivered_to("behind"), events);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_ordered_endpoint_gets_the_events_of_a_call_one_after_the_other() {
-    let world = World::start().await;
-    let endpoint = world.open_endpoint("ordered", "ordering = 'call', schedule = '{1,1,1}'").await;
-    let fails = json!({ "answers": [{ "status": 503, "times": 2 }] });
-    world.fakes.script(Provider::Hooks, Some("ordered"), script(fails));
-    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
-    let of_first = world.enqueue(endpoint, Some(first), 12).await;
-    let of_second = world.enqueue(endpoint, Some(second), 12).await;
-    world.done_with(endpoint).await;
-    let taken = world.delivered_to("ordered");
-    let only = |events: &[Uuid]| -> Vec<Uuid> {
-        taken.iter().copied().filter(|event| events.contains(event)).collect()
-    };
-    assert_eq!((only(&of_first), only(&of_second)), (of_first, of_second));
-    assert_eq!(taken.len(), 24, "each once");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_kept_and_what_it_holds_back_is_told() {
     const RATE: usize = 20;
     const EVENTS: usize = 70;
@@ -311,7 +274,7 @@ async fn a_look_begins_at_the_front_of_an_endpoint() {
     let own = world.organization();
     let shares = format!(
         "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[false],
-         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
+         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128, array['infinity'::timestamptz]"
     );
     let pick = world.plan_of_worker(&pick, &shares).await;
     assert!(finds_one(&pick), "{pick}");
@@ -347,27 +310,4 @@ async fn looks_do_not_read_again_and_again_what_was_taken() {
     let limit = 40 * TAKEN as u64 + 200 * (EVENTS + BACKLOG) as u64;
     assert!(read < limit, "{read} pages of {limit}");
     old.batch_execute("rollback").await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_in_order_is_found_by_its_call() {
-    let world = World::quiet().await;
-    let endpoint = world.open_endpoint("ordered", "ordering = 'call'").await;
-    world.enqueue(endpoint, None, 5000).await;
-    let taken = "update webhook_deliveries set state = 'delivered'; analyze webhook_deliveries";
-    world.db.batch_execute(taken).await.unwrap();
-    world.enqueue(endpoint, Some(Uuid::now_v7()), 20).await;
-    let (own, since) = (world.organization(), world.first_due().await);
-    let put_off = statement(&["with blocked as"]);
-    let arguments = format!("array['{endpoint}'::uuid], 200, '1 minute'");
-    let pick = statement(&["of_organization_left", "for update skip locked"]);
-    let shares = format!(
-        "'30 s', array['{endpoint}'::uuid], array['{own}'::uuid], array[16::bigint], array[true],
-         array[0::bigint], array[128::bigint], array['{since}'::timestamptz], 128"
-    );
-    for (statement, arguments) in [(put_off, arguments), (pick, shares)] {
-        let plan = world.plan_of_worker(&statement, &arguments).await;
-        assert!(plan.contains("webhook_deliveries_call on webhook_deliveries e"), "{plan}");
-        assert!(pages_read(&plan) < 2000, "{plan}");
-    }
 }

@@ -109,3 +109,30 @@ async fn an_endpoint_that_only_fails_is_warned_of_and_disabled_and_what_waits_en
     let recovered = told("webhook.endpoint_recovered").await;
     assert_eq!(recovered["data"]["id"], json!(watching));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_hear_of_an_endpoint_where_no_address_was_chosen() {
+    let world = World::start().await;
+    let own = world.organization();
+    let people = format!(
+        "update organizations set settings = settings - 'billing' - 'notifications';
+         with people as (
+             insert into users (id, email) values
+                 (gen_random_uuid(), 'owner@example.com'), (gen_random_uuid(), 'member@example.com')
+             returning id, email)
+         insert into organization_members (organization_id, user_id, role)
+         select '{own}', id, split_part(email, '@', 1) from people"
+    );
+    world.db.batch_execute(&people).await.unwrap();
+    let gone = world.open_endpoint("gone", "").await;
+    let answers = json!({ "answers": [{ "status": 410 }], "then": "repeat_last" });
+    world.fakes.script(Provider::Hooks, Some("gone"), script(answers));
+    world.enqueue(gone, None, 1).await;
+    let letter = until("its owner has a letter", PATIENCE, || async {
+        let filter = Filter { kind: Some(Kind::Email), accepted: Some(true), ..Filter::default() };
+        let letters = world.fakes.effects().list(&filter);
+        letters.first().map(|letter| serde_json::to_value(letter).unwrap())
+    })
+    .await;
+    assert_eq!(letter["request"]["body"]["to"], "owner@example.com", "{letter}");
+}
