@@ -82,8 +82,8 @@ pub async fn set_terms(
     Ok(Written::Done(after))
 }
 
-/// Deletes an organization: its keys and its providers' webhooks work no more, and its slug is free. What
-/// it had stays, to be billed and exported.
+/// Deletes an organization: its keys and its providers' webhooks work no more, nothing is sent to its endpoints,
+/// and its slug is free. What it had stays, to be billed and exported.
 pub async fn delete(
     admin_url: &SecretString,
     organization: OrganizationId,
@@ -110,7 +110,22 @@ pub async fn delete(
     .execute(&mut *tx)
     .await
     .during(OPERATION)?;
-    let is = Some(json!({ "deleted": true, "disabled_keys": keys.rows_affected() }));
+    // What waits for them ends when its turn comes.
+    let endpoints = query!(
+        "update webhooks set enabled = false, disabled_reason = 'organization-deleted',
+             disabled_at = now(), version = version + 1, updated_at = now()
+         where id = any(array(select id from webhooks where organization_id = $1 and enabled
+                              order by id for no key update))",
+        organization.0,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    let is = Some(json!({
+        "deleted": true,
+        "disabled_keys": keys.rows_affected(),
+        "disabled_endpoints": endpoints.rows_affected(),
+    }));
     let was = Some(before.audited());
     changer(organization).record(&mut tx, OPERATION, "organization", was, is).await?;
     commit(tx, OPERATION).await?;

@@ -101,7 +101,11 @@ async fn an_organization_is_shown_given_other_terms_and_deleted() {
     let expected = ["organization.set_terms", "organization.delete"];
     assert_eq!(said, expected.map(|action| (action, "command-line")));
     assert_eq!(rows[1].get::<_, &str>(2), "growth");
-    assert_eq!(rows[1].get::<_, Value>(3), json!({ "deleted": true, "disabled_keys": 1 }));
+    let ended = json!({ "deleted": true, "disabled_keys": 1, "disabled_endpoints": 1 });
+    assert_eq!(rows[1].get::<_, Value>(3), ended);
+    let sql = "select enabled, disabled_reason from webhooks where organization_id = $1";
+    let row = world.db.query_one(sql, &[&owner]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), (false, "organization-deleted"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
