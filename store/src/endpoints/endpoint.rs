@@ -93,7 +93,7 @@ impl Endpoint {
     /// What the audit log says of it. Not the description: free text may name people.
     pub(super) fn audited(&self) -> Value {
         json!({
-            "url": self.url,
+            "url": without_query(&self.url),
             "events": self.events,
             "assistant_id": self.assistant_id,
             "enabled": self.enabled,
@@ -107,6 +107,11 @@ impl Endpoint {
             "version": self.version,
         })
     }
+}
+
+/// What follows a `?` may be a customer's own secret.
+fn without_query(url: &str) -> String {
+    url.split_once('?').map_or_else(|| url.to_owned(), |(url, _)| format!("{url}?***"))
 }
 
 /// A row of `webhooks`, without its secrets.

@@ -84,6 +84,15 @@ pub async fn test(
     .execute(&mut *tx)
     .await
     .during(OPERATION)?;
+    // Who tests an endpoint whose circuit is open does not want to wait for the probe.
+    query!(
+        "update webhooks set circuit_probe_at = now()
+         where id = $1 and circuit = 'open' and circuit_probe_at > now()",
+        endpoint.0,
+    )
+    .execute(&mut *tx)
+    .await
+    .during(OPERATION)?;
     let after = json!({ "event": event_type, "delivery_id": sent.delivery_id });
     changer.record(&mut tx, OPERATION, &target(endpoint), None, Some(after)).await?;
     commit(tx, OPERATION).await?;

@@ -11,7 +11,7 @@ use crate::{Database, StoreError, assistants::is_live, error::During, sealing::S
 /// What is to change. All of it was checked, but for the assistant; what is none stays as it is.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Where events go.
+    /// Where events go. Another closes the circuit and forgets failures.
     pub url: Option<String>,
     /// Types and families that it subscribes to.
     pub events: Option<Vec<String>>,
@@ -105,6 +105,11 @@ pub async fn update(
     if let Some(enabled) = changes.enabled {
         switch(&mut change, enabled, OPERATION).await?;
     }
+    if changes.enabled == Some(true)
+        || changes.url.as_ref().is_some_and(|url| *url != change.before.url)
+    {
+        forget_failures(&mut change, OPERATION).await?;
+    }
     let after = change.finish().await?;
     Ok(after.map_or(Changed::Unknown, |after| Changed::Done(Box::new(after))))
 }
@@ -119,9 +124,7 @@ async fn switch(
     let id = change.before.id.0;
     let update = if enabled {
         query!(
-            "update webhooks set enabled = true, disabled_reason = null, disabled_at = null,
-                 circuit = 'closed', circuit_probe_at = null, circuit_trips = 0,
-                 failing_since = null, failing_clock_at = null, failing_warned = 0, retry_count = 0
+            "update webhooks set enabled = true, disabled_reason = null, disabled_at = null
              where id = $1",
             id,
         )
@@ -135,4 +138,21 @@ async fn switch(
         )
     };
     update.execute(&mut *change.tx).await.map(drop).during(operation)
+}
+
+/// Whoever enables it, or says where it is now, has mended it.
+async fn forget_failures(
+    change: &mut Change<'_>,
+    operation: &'static str,
+) -> Result<(), StoreError> {
+    query!(
+        "update webhooks set circuit = 'closed', circuit_probe_at = null, circuit_trips = 0,
+             failing_since = null, failing_clock_at = null, failing_warned = 0, retry_count = 0
+         where id = $1",
+        change.before.id.0,
+    )
+    .execute(&mut *change.tx)
+    .await
+    .map(drop)
+    .during(operation)
 }

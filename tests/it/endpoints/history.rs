@@ -208,3 +208,21 @@ async fn endpoints_are_managed_from_the_command_line() {
     }
     assert!(!world.log("serve").contains("zebra-0815"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_an_endpoint_with_an_open_circuit_does_not_wait_for_its_probe() {
+    let world = World::start().await;
+    let (id, _) = world.endpoint("mended", &json!({})).await;
+    let open = "update webhooks set circuit = 'open', circuit_trips = 5, retry_count = 100,
+        circuit_probe_at = now() + interval '10 minutes' where id = $1";
+    world.db.execute(open, &[&id]).await.unwrap();
+    let test = format!("/{id}/test");
+    let tested =
+        world.webhooks(Method::POST, &test, Some(&json!({ "wait": true }))).await.with(200);
+    assert_eq!(tested["attempt"]["status_code"], json!(200), "{tested}");
+    until("the circuit is closed", PATIENCE, || async {
+        let now = world.webhooks(Method::GET, &format!("/{id}"), None).await.with(200);
+        (now["circuit"] == "closed").then_some(())
+    })
+    .await;
+}

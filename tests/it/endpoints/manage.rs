@@ -288,8 +288,12 @@ async fn disabling_ends_what_waits_and_enabling_forgets_failures() {
     world.db.execute(gone, &[&id]).await.unwrap();
     let now = patch(json!({ "enabled": false, "description": "still" })).await;
     assert_eq!(now["disabled_reason"], "gone", "what disabled it first remains the reason");
-    let now = patch(json!({ "description": "other words" })).await;
+    let now = patch(json!({ "description": "other words", "url": now["url"] })).await;
     assert_eq!((&now["enabled"], &now["retry_count"]), (&json!(false), &json!(9)));
+    let moved = patch(json!({ "url": format!("{}/moved", now["url"].as_str().unwrap()) })).await;
+    assert_eq!((&moved["enabled"], &moved["circuit"]), (&json!(false), &json!("closed")));
+    assert_eq!((&moved["retry_count"], &moved["failing_since"]), (&json!(0), &Value::Null));
+    world.db.execute(failing, &[&id]).await.unwrap();
     let now = patch(json!({ "enabled": true })).await;
     for (field, value) in [
         ("enabled", json!(true)),
