@@ -3046,11 +3046,13 @@ pub struct Recovery {
     pub events: Option<Vec<String>>,
     /// Deliveries a second.
     pub rate: i32,
-    /// `running`, `paused`, `aborted` or `completed`.
+    /// `running`, `paused`, `aborted` or `completed`. It is paused where its endpoint is disabled,
+    /// too.
     pub state: String,
     /// Deliveries counted before it began.
     pub total: i64,
-    /// Of these, deliveries that were handed to the queue.
+    /// Deliveries that were handed to the queue: more than `total` where some became due since they
+    /// were counted.
     pub begun: i64,
     /// Who asked for it.
     pub created_by: String,
@@ -3580,7 +3582,8 @@ pub struct TestRequest {
     /// Default: `webhook.test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
-    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it.
+    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it. Nobody
+    /// waits where the request has an `Idempotency-Key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<bool>,
 }
@@ -3598,7 +3601,8 @@ impl TestRequest {
         self
     }
 
-    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it.
+    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it. Nobody
+    /// waits where the request has an `Idempotency-Key`.
     pub fn wait(mut self, wait: bool) -> Self {
         self.wait = Some(wait);
         self
@@ -4295,7 +4299,8 @@ pub struct Webhook {
     /// When the next probe leaves; null while the circuit is closed.
     pub circuit_probe_at: Option<DateTime<Utc>>,
     /// First failure since the last success; null where all is well. After five days of nothing but
-    /// failures an endpoint is disabled.
+    /// failures an endpoint is disabled; they begin with one that is 12 hours or more after the
+    /// first.
     pub failing_since: Option<DateTime<Utc>>,
     /// Failed attempts since the last success.
     pub retry_count: i32,
@@ -4303,7 +4308,7 @@ pub struct Webhook {
     pub last_triggered_at: Option<DateTime<Utc>>,
     /// HTTP status of the last attempt.
     pub last_status: Option<i32>,
-    /// Class of the last failure.
+    /// Class of failure of the last attempt; null where it arrived.
     pub last_error: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -4452,7 +4457,8 @@ pub struct WebhookTest {
     pub event_id: Uuid,
     /// Its delivery.
     pub delivery_id: Uuid,
-    /// What came of the first attempt; null where nobody waited for it, or it took too long.
+    /// What came of the first attempt; null where nobody waited for it, also for the sake of an
+    /// `Idempotency-Key`, or it took too long.
     pub attempt: Option<WebhookLog>,
 }
 
@@ -4495,7 +4501,8 @@ pub struct WebhookWithSecret {
     /// When the next probe leaves; null while the circuit is closed.
     pub circuit_probe_at: Option<DateTime<Utc>>,
     /// First failure since the last success; null where all is well. After five days of nothing but
-    /// failures an endpoint is disabled.
+    /// failures an endpoint is disabled; they begin with one that is 12 hours or more after the
+    /// first.
     pub failing_since: Option<DateTime<Utc>>,
     /// Failed attempts since the last success.
     pub retry_count: i32,
@@ -4503,7 +4510,7 @@ pub struct WebhookWithSecret {
     pub last_triggered_at: Option<DateTime<Utc>>,
     /// HTTP status of the last attempt.
     pub last_status: Option<i32>,
-    /// Class of the last failure.
+    /// Class of failure of the last attempt; null where it arrived.
     pub last_error: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,

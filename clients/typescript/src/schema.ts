@@ -2890,7 +2890,7 @@ export interface components {
              */
             rate: number;
             /**
-             * @description `running`, `paused`, `aborted` or `completed`.
+             * @description `running`, `paused`, `aborted` or `completed`. It is paused where its endpoint is disabled, too.
              * @example running
              */
             state: string;
@@ -2901,7 +2901,7 @@ export interface components {
             total: number;
             /**
              * Format: int64
-             * @description Of these, deliveries that were handed to the queue.
+             * @description Deliveries that were handed to the queue: more than `total` where some became due since they were counted.
              */
             begun: number;
             /** @description Who asked for it. */
@@ -3200,7 +3200,10 @@ export interface components {
              * @example call.completed
              */
             event_type?: string | null;
-            /** @description Whether to wait for the first attempt, up to 15 seconds, and tell what came of it. */
+            /**
+             * @description Whether to wait for the first attempt, up to 15 seconds, and tell what came of it. Nobody waits where the
+             *     request has an `Idempotency-Key`.
+             */
             wait?: boolean | null;
         };
         /** @description Something that happened to a row about the call. */
@@ -3611,7 +3614,7 @@ export interface components {
              * @description HTTP status of the last attempt.
              */
             last_status: number | null;
-            /** @description Class of the last failure. */
+            /** @description Class of failure of the last attempt; null where it arrived. */
             last_error: string | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];

@@ -80,7 +80,7 @@ pub(super) struct Webhook {
     /// When the next probe leaves; null while the circuit is closed.
     circuit_probe_at: Option<Timestamp>,
     /// First failure since the last success; null where all is well. After five days of nothing but
-    /// failures an endpoint is disabled.
+    /// failures an endpoint is disabled; they begin with one that is 12 hours or more after the first.
     failing_since: Option<Timestamp>,
     /// Failed attempts since the last success.
     retry_count: i32,
@@ -88,7 +88,7 @@ pub(super) struct Webhook {
     last_triggered_at: Option<Timestamp>,
     /// HTTP status of the last attempt.
     last_status: Option<i32>,
-    /// Class of the last failure.
+    /// Class of failure of the last attempt; null where it arrived.
     last_error: Option<String>,
     /// When it was made.
     created_at: Timestamp,

@@ -48,10 +48,11 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RecoveryKind {
-    /// Deliveries that were given up, or ended with their endpoint.
+    /// Deliveries that were given up, or ended while the endpoint was disabled.
     #[default]
     Failed,
-    /// Events that the endpoint subscribes to now and has no delivery of, also from while it was disabled.
+    /// Events that the endpoint subscribes to now and that were never delivered: those without a delivery, also
+    /// from while it was disabled, and those whose delivery ended when it was.
     Missing,
 }
 
@@ -117,12 +118,12 @@ pub(super) struct Recovery {
     events: Option<Vec<String>>,
     /// Deliveries a second.
     rate: i32,
-    /// `running`, `paused`, `aborted` or `completed`.
+    /// `running`, `paused`, `aborted` or `completed`. It is paused where its endpoint is disabled, too.
     #[schema(example = "running")]
     state: String,
     /// Deliveries counted before it began.
     total: i64,
-    /// Of these, deliveries that were handed to the queue.
+    /// Deliveries that were handed to the queue: more than `total` where some became due since they were counted.
     begun: i64,
     /// Who asked for it.
     created_by: String,

@@ -51,7 +51,8 @@ pub(super) struct TestRequest {
     /// `webhook.test`.
     #[schema(example = "call.completed")]
     event_type: Option<String>,
-    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it.
+    /// Whether to wait for the first attempt, up to 15 seconds, and tell what came of it. Nobody waits where the
+    /// request has an `Idempotency-Key`.
     wait: Option<bool>,
 }
 
@@ -63,7 +64,8 @@ pub(super) struct WebhookTest {
     /// Its delivery.
     #[schema(value_type = Uuid)]
     delivery_id: DeliveryId,
-    /// What came of the first attempt; null where nobody waited for it, or it took too long.
+    /// What came of the first attempt; null where nobody waited for it, also for the sake of an
+    /// `Idempotency-Key`, or it took too long.
     attempt: Option<WebhookLog>,
 }
 
