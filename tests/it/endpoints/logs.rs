@@ -6,24 +6,27 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::harness::{World, plans::statement};
+use crate::harness::{
+    World,
+    plans::{pages_read, statement},
+};
 
 /// Rows in the log.
 const ROWS: i32 = 100_000;
 
-/// A busy endpoint: of a thousand rows one is a skip, one timed out, some answered otherwise. Five
-/// more endpoints share the table, and have its newest rows.
+/// A busy endpoint: of a thousand rows one is a skip, one timed out, and one in fifty was answered otherwise, but
+/// never one of a failed call. Five more endpoints share the table, and have its newest rows.
 const GENERATE: &str = "
     insert into webhooks (id, organization_id, url, events, secret)
     select gen_random_uuid(), $2, 'https://example.com/', '{*}', '' from generate_series(1, 5);
     insert into webhook_logs (id, webhook_id, organization_id, delivery_id, event, event_id, payload,
         status_code, response_body, error, attempt_number, latency_ms, kind, created_at)
     select gen_random_uuid(), $1, $2, case when i % 1000 <> 7 then gen_random_uuid() end,
-        case when i % 5000 = 3 then 'call.failed' else 'call.completed' end, gen_random_uuid(), '{}',
-        case when i % 1000 in (7, 1) then null when i % 3000 = 2 then 503
+        case when i % 50 = 3 then 'call.failed' else 'call.completed' end, gen_random_uuid(), '{}',
+        case when i % 1000 in (7, 1) then null when i % 50 = 2 then 503
              when i % 10000 = 17 then 204 else 200 end, 'ok',
         case when i % 1000 = 7 then 'rate-limited' when i % 1000 = 1 then 'timeout'
-             when i % 3000 = 2 then 'status' end,
+             when i % 50 = 2 then 'status' end,
         1, 20, case when i % 1000 = 7 then 'skip' else 'attempt' end,
         now() - i * interval '1 second'
     from generate_series(1, $3) i;
@@ -43,12 +46,17 @@ impl World {
         self.db.batch_execute(&sql).await.expect("a log");
     }
 
-    /// How Postgres answers one of the statements of the log, as the API's role.
-    async fn plan_of_log(&self, endpoint: Uuid, marker: &str, filters: [&str; 7]) -> String {
+    /// How Postgres answers one of the statements of the log, as the API's role, from a place on.
+    async fn plan_of_log(
+        &self,
+        endpoint: Uuid,
+        marker: &str,
+        place: &str,
+        filters: [&str; 7],
+    ) -> String {
         let (own, nobody, filters) = (self.organization(), Uuid::nil(), filters.join(", "));
-        let arguments = format!(
-            "'{endpoint}', '{own}', '-infinity', now() + interval '1 day', '{nobody}', 51, {filters}"
-        );
+        let arguments =
+            format!("'{endpoint}', '{own}', '-infinity', {place}, '{nobody}', 51, {filters}");
         self.plan_of(&statement(&["l.response_headers", marker]), &arguments).await
     }
 
@@ -68,42 +76,51 @@ impl World {
 }
 
 const ANY: &str = "null";
+const SOME_ID: &str = "gen_random_uuid()";
+
+/// Of the table's 2,000, and of the index entries of each row that is looked at.
+const MOST_PAGES: u64 = 1000;
+
+fn both<'a, A: Copy, B: Copy>(
+    a: &'a [A],
+    b: &'a [B],
+) -> impl Iterator<Item = (A, B)> + use<'a, A, B> {
+    a.iter().flat_map(move |a| b.iter().map(move |b| (*a, *b)))
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_filter_of_the_log_goes_by_an_index() {
+async fn no_filter_of_the_log_and_no_two_of_them_are_looked_for_in_all_rows() {
     let world = World::quiet().await;
     let (endpoint, _) = world.endpoint("busy", &serde_json::json!({})).await;
     world.generate_log(endpoint).await;
-    let (time, outcome) = ("webhook_logs l where true", "with recursive codes");
-    let (event, status) = ("where l.event = $7", "where l.status_code = $8");
-    let (error, id) = ("where l.error = $9", "gen_random_uuid()");
-    let none = [ANY; 7];
-    let with = |place: usize, value: &'static str| {
-        let mut filters = none;
-        filters[place] = value;
-        filters
-    };
-    for (marker, filters, index) in [
-        (time, none, "webhook_logs_webhook"),
-        (event, with(0, "'call.failed'"), "webhook_logs_event"),
-        (event, with(0, "'call.started'"), "webhook_logs_event"),
-        (status, with(1, "503"), "webhook_logs_status"),
-        (status, with(1, "500"), "webhook_logs_status"),
-        (error, with(2, "'timeout'"), "webhook_logs_error"),
-        (error, with(2, "'dns'"), "webhook_logs_error"),
-        (outcome, with(3, "'skip'"), "webhook_logs_error"),
-        (outcome, with(3, "'attempt'"), "webhook_logs_status"),
-        (outcome, with(4, "'failed'"), "webhook_logs_error"),
-        (outcome, with(4, "'delivered'"), "webhook_logs_status"),
-        ("from webhook_deliveries d join", with(5, id), "webhook_logs_delivery"),
-        ("where l.delivery_id = $13", with(6, id), "webhook_logs_delivery"),
-    ] {
-        let plan = world.plan_of_log(endpoint, marker, filters).await;
-        assert!(plan.contains(index), "{filters:?} by {index}:\n{plan}");
-        assert!(!plan.contains("Seq Scan on webhook_logs"), "{filters:?}:\n{plan}");
-        for line in plan.lines().filter(|line| line.contains("Rows Removed by Filter")) {
-            let removed: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-            assert!(removed < 1000, "{filters:?}: it walks the log:\n{plan}");
+    let events = [ANY, "'call.completed'", "'call.failed'", "'call.started'"];
+    let statuses = [ANY, "200", "204", "503", "418"];
+    let errors = [ANY, "'timeout'", "'status'", "'rate-limited'", "'dns'"];
+    let whats = [
+        (ANY, ANY),
+        ("'skip'", ANY),
+        ("'attempt'", ANY),
+        (ANY, "'failed'"),
+        (ANY, "'delivered'"),
+        ("'skip'", "'failed'"),
+    ];
+    let now = "now() + interval '1 day'";
+    let mut asked = vec![
+        ("webhook_logs l where true", [ANY; 7]),
+        ("from webhook_deliveries d join", [ANY, ANY, ANY, ANY, ANY, SOME_ID, ANY]),
+        ("where l.delivery_id = $13", [ANY, ANY, ANY, ANY, ANY, ANY, SOME_ID]),
+    ];
+    for (event, status) in both(&events, &statuses) {
+        for (error, (kind, outcome)) in both(&errors, &whats) {
+            let marker = if event == ANY { "(r.error, r.status_code)" } else { "r.event = $7" };
+            asked.push((marker, [event, status, error, kind, outcome, ANY, ANY]));
+        }
+    }
+    for (marker, filters) in asked {
+        // From the first page on, and from deep in the log.
+        for place in [now, "now() - interval '20 hours'"] {
+            let plan = world.plan_of_log(endpoint, marker, place, filters).await;
+            assert!(pages_read(&plan) < MOST_PAGES, "{filters:?}:\n{plan}");
         }
     }
 }
@@ -171,7 +188,7 @@ async fn in_a_range(world: &World, endpoint: Uuid) {
         world.db.query_one(sql, &[&endpoint, &offset]).await.unwrap().get(0)
     };
     let (newer, older) = (at(1000).await, at(1150).await);
-    for (query, count) in [("", 150), ("&kind=attempt", 149), ("&outcome=delivered", 149)] {
+    for (query, count) in [("", 150), ("&kind=attempt", 149), ("&outcome=delivered", 146)] {
         let query = format!("from={older}&to={newer}{query}");
         let found = world.found(endpoint, &query).await;
         let ids: BTreeSet<&str> = found.iter().map(|row| row["id"].as_str().unwrap()).collect();

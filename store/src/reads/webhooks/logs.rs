@@ -1,9 +1,9 @@
 //! The log of an endpoint: what was attempted, and what was skipped and why.
 //!
-//! An endpoint may have millions of rows, and an answer takes milliseconds whatever is asked: the
-//! narrowest of the filters chooses a statement that an index serves in the order of the list, and
-//! the others sift what it finds. There is no index of what came of attempts: failures are found by
-//! error code, successes by status, each code newest first, and merged.
+//! An endpoint may have millions of rows, and an answer takes milliseconds whatever is asked. Who asks for a
+//! delivery or an event gets its few rows, sifted. All else that can be asked is of a row's result, which is
+//! its error code and its status, and of the type of its event: the results that occur are enumerated by
+//! looks into an index, and the newest rows of each that fits are merged.
 
 use chrono::{DateTime, Utc};
 use contract::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -140,19 +140,17 @@ impl Filter<'_> {
         }
     }
 
-    /// The statement that has to look at the fewest rows.
+    /// The statement that looks at few rows.
     fn way(&self) -> Way {
-        let is_success = self.status_code.is_some_and(|status| (200..300).contains(&status));
+        let is_of_result = self.status_code.is_some()
+            || self.error.is_some()
+            || self.kind.is_some()
+            || self.outcome.is_some();
         match self {
             Self { delivery_id: Some(_), .. } => Way::Delivery,
             Self { event_id: Some(_), .. } => Way::EventId,
-            Self { error: Some(_), .. } => Way::Error,
-            // Successes are many, so the type of the event tells them apart better.
-            Self { status_code: Some(_), event: Some(_), .. } if is_success => Way::Event,
-            Self { status_code: Some(_), .. } => Way::Status,
-            Self { outcome: Some(Outcome::Delivered), event: Some(_), .. } => Way::Event,
-            Self { outcome: Some(_), .. } | Self { kind: Some(_), .. } => Way::Outcome,
-            Self { event: Some(_), .. } => Way::Event,
+            Self { event: Some(_), .. } => Way::ResultOfType,
+            _ if is_of_result => Way::Result,
             _ => Way::Time,
         }
     }
@@ -162,10 +160,8 @@ impl Filter<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Time,
-    Event,
-    Status,
-    Error,
-    Outcome,
+    Result,
+    ResultOfType,
     Delivery,
     EventId,
 }
@@ -192,16 +188,16 @@ pub async fn page(
 /// A statement over the rows `l` that it chooses, sifted by all filters. Parameters are the same in
 /// all: endpoint, owner, from, place, limit, then the filters.
 macro_rules! rows {
-    ($asked:expr, $with:tt, $chosen:tt) => {
+    ($asked:expr, [$($with:tt)*], [$($chosen:tt)*]) => {
         query_as!(
             Log,
-            $with
+            $($with)*
                 + r#"
 select l.id as "id!", l.kind as "kind!", l.delivery_id, l.event as "event!",
     l.event_id as "event_id!", l.payload, l.request_headers, l.status_code, l.response_headers,
     l.response_body, l.error, l.attempt_number as "attempt_number!", l.latency_ms, l.delivered_at,
     l.created_at as "created_at!"
-from "# + $chosen
+from "# + $($chosen)*
                 + "
     and l.webhook_id = $1 and l.organization_id = $2
     and l.created_at >= $3 and l.created_at <= $4 and (l.created_at, l.id) < ($4, $5)
@@ -227,6 +223,58 @@ order by l.created_at desc, l.id desc limit $6",
     };
 }
 
+/// By the results that occur, of all types of events or of one; each is found as the next row of the index. A
+/// code is either of attempts or of skips. Statuses are compared as parts of rows, and sorted by also where
+/// there is one: no other index has such an order, and what is rare would be looked for in all rows. What is
+/// older than asked for is sifted out, for an index does not end at it.
+macro_rules! by_result {
+    ($asked:expr, $of_type:literal, [$type:literal, $asked_type:literal, $by_type:literal, $ends:literal]) => {
+        rows!(
+            $asked,
+            ["with recursive results as (
+    -- After all codes.
+    select 'zzz' as error, null::integer as status_code, null as kind, 0 as below
+    union all
+    select next.error, next.status_code, next.kind, coalesce(next.status_code, 1000000)
+    from results cross join lateral (
+        select r.error, r.status_code, r.kind from webhook_logs r
+        where r.webhook_id = $1 and r.organization_id = $2
+          and (" + $type + "r.error, r.status_code)
+              < (" + $asked_type + "results.error, results.below) and " + $ends + "
+        order by " + $by_type + "r.error desc, r.status_code desc limit 1) next)"],
+            ["(with failed as (
+              select * from results
+              where kind = coalesce($10, kind) and ($8::integer is null or status_code = $8)
+                and ($9::text is null or error = $9)
+                and ($11::text is null or $11 = 'failed' and kind = 'attempt'))
+          select r.* from failed cross join lateral
+             (select r.* from webhook_logs r
+              where r.webhook_id = $1 and r.organization_id = $2 and " + $of_type + "
+                and r.error = failed.error and r.status_code >= failed.status_code
+                and (r.status_code, r.created_at, r.id) < (failed.status_code, $4, $5)
+              order by r.status_code desc, r.created_at desc, r.id desc limit $6) r
+          union all
+          select r.* from failed cross join lateral
+             (select r.* from webhook_logs r
+              where r.webhook_id = $1 and r.organization_id = $2 and " + $of_type + "
+                and r.error = failed.error and r.status_code is null
+                and (r.created_at, r.id) < ($4, $5) and r.created_at >= $3
+              order by r.status_code desc, r.created_at desc, r.id desc limit $6) r
+          where failed.status_code is null
+          union all
+          select r.* from generate_series(200, 299) code cross join lateral
+             (select r.* from webhook_logs r
+              where r.webhook_id = $1 and r.organization_id = $2 and " + $of_type + "
+                and r.error is null and r.status_code >= code
+                and (r.status_code, r.created_at, r.id) < (code, $4, $5)
+              order by r.error desc, r.status_code desc, r.created_at desc, r.id desc limit $6) r
+          where ($8::integer is null or $8 = code) and $9 is null
+            and coalesce($10, 'attempt') = 'attempt' and $11 is distinct from 'failed') l
+    where true"]
+        )
+    };
+}
+
 struct Asked<'a> {
     organization: OrganizationId,
     endpoint: EndpointId,
@@ -237,75 +285,34 @@ struct Asked<'a> {
 async fn read(tx: &mut Tx, asked: Asked<'_>) -> Result<Vec<Log>, sqlx::Error> {
     let tx = &mut **tx;
     match asked.filter.way() {
-        Way::Time => rows!(asked, "", "webhook_logs l where true").fetch_all(tx).await,
-        Way::Event => rows!(asked, "", "webhook_logs l where l.event = $7").fetch_all(tx).await,
-        Way::Status => {
-            rows!(asked, "", "webhook_logs l where l.status_code = $8").fetch_all(tx).await
-        }
-        Way::Error => rows!(asked, "", "webhook_logs l where l.error = $9").fetch_all(tx).await,
+        Way::Time => rows!(asked, [""], ["webhook_logs l where true"]).fetch_all(tx).await,
         Way::Delivery => {
-            rows!(asked, "", "webhook_logs l where l.delivery_id = $13").fetch_all(tx).await
+            rows!(asked, [""], ["webhook_logs l where l.delivery_id = $13"]).fetch_all(tx).await
         }
         Way::EventId => of_event(tx, asked).await,
-        Way::Outcome => by_outcome(tx, asked).await,
+        Way::Result => by_result!(asked, "true", ["", "", "", "true"]).fetch_all(tx).await,
+        Way::ResultOfType => {
+            let found = by_result!(
+                asked,
+                "r.event = $7",
+                ["r.event, ", "$7, ", "r.event desc, ", "r.event >= $7"]
+            );
+            found.fetch_all(tx).await
+        }
     }
 }
 
-/// Attempts by way of the event's delivery; a skip has none, but is written with its event.
+/// Attempts by way of the event's delivery; a skip has none.
 async fn of_event(tx: &mut PgConnection, asked: Asked<'_>) -> Result<Vec<Log>, sqlx::Error> {
     rows!(
         asked,
-        "",
-        "(select a.* from webhook_deliveries d join webhook_logs a on a.delivery_id = d.id
+        [""],
+        ["(select a.* from webhook_deliveries d join webhook_logs a on a.delivery_id = d.id
           where d.event_id = $12 and d.webhook_id = $1
           union all
-          select s.* from events e join webhook_logs s
-              on s.webhook_id = $1 and s.event = e.type
-             and s.created_at >= e.created_at - interval '1 minute'
-             and s.created_at <= e.created_at + interval '10 minutes'
-          where e.id = $12 and s.event_id = $12 and s.delivery_id is null) l
-    where true"
-    )
-    .fetch_all(tx)
-    .await
-}
-
-/// By the codes that occur, each found by one look into the index: a code is either of attempts or
-/// of skips. A code is asked for as a range of one, in whose order only the index of codes is: by the index
-/// of times a rare one would be looked for in all rows.
-async fn by_outcome(tx: &mut PgConnection, asked: Asked<'_>) -> Result<Vec<Log>, sqlx::Error> {
-    rows!(
-        asked,
-        "with recursive codes as (
-    (select c.error, c.kind from webhook_logs c
-     where c.webhook_id = $1 and c.organization_id = $2 and c.error is not null
-     order by c.error limit 1)
-    union all
-    select n.error, n.kind from codes c cross join lateral
-        (select n.error, n.kind from webhook_logs n
-         where n.webhook_id = $1 and n.organization_id = $2 and n.error > c.error
-         order by n.error limit 1) n)",
-        "(select f.* from codes c cross join lateral
-             (select f.* from webhook_logs f
-              where f.webhook_id = $1 and f.organization_id = $2
-                and f.error >= c.error and f.error <= c.error and f.kind = c.kind
-                and f.created_at >= $3 and f.created_at <= $4 and (f.created_at, f.id) < ($4, $5)
-                and ($7::text is null or f.event = $7)
-                and ($8::integer is null or f.status_code = $8)
-              order by f.error, f.created_at desc, f.id desc limit $6) f
-          where c.kind = coalesce($10, 'attempt') and $11::text is distinct from 'delivered'
-          union all
-          select s.* from generate_series(200, 299) code cross join lateral
-             (select s.* from webhook_logs s
-              where s.webhook_id = $1 and s.organization_id = $2
-                and s.status_code >= code and s.status_code <= code
-                and s.error is null and s.kind = 'attempt'
-                and s.created_at >= $3 and s.created_at <= $4 and (s.created_at, s.id) < ($4, $5)
-                and ($7::text is null or s.event = $7)
-              order by s.status_code, s.created_at desc, s.id desc limit $6) s
-          where $11 is distinct from 'failed' and coalesce($10, 'attempt') = 'attempt'
-            and ($8::integer is null or $8 = code)) l
-    where true"
+          select s.* from webhook_logs s
+          where s.event_id = $12 and s.webhook_id = $1 and s.delivery_id is null) l
+    where true"]
     )
     .fetch_all(tx)
     .await
@@ -316,21 +323,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_narrowest_filter_leads() {
+    fn each_filter_has_a_way() {
         let place = Place::before(DateTime::UNIX_EPOCH);
         let all = || Filter::everything(place);
-        let failed = Some(Outcome::Failed);
-        let delivered = Some(Outcome::Delivered);
         let event = Some("call.completed");
         for (filter, way) in [
             (all(), Way::Time),
-            (Filter { event, ..all() }, Way::Event),
-            (Filter { event, outcome: failed, ..all() }, Way::Outcome),
-            (Filter { event, outcome: delivered, ..all() }, Way::Event),
-            (Filter { event, status_code: Some(200), ..all() }, Way::Event),
-            (Filter { event, status_code: Some(500), ..all() }, Way::Status),
-            (Filter { kind: Some(Kind::Skip), ..all() }, Way::Outcome),
-            (Filter { error: Some("timeout"), outcome: failed, ..all() }, Way::Error),
+            (Filter { event, ..all() }, Way::ResultOfType),
+            (Filter { event, outcome: Some(Outcome::Failed), ..all() }, Way::ResultOfType),
+            (Filter { status_code: Some(500), ..all() }, Way::Result),
+            (Filter { kind: Some(Kind::Skip), ..all() }, Way::Result),
+            (Filter { outcome: Some(Outcome::Delivered), ..all() }, Way::Result),
+            (Filter { error: Some("timeout"), ..all() }, Way::Result),
             (Filter { event_id: Some(Uuid::nil()), event, ..all() }, Way::EventId),
             (Filter { delivery_id: Some(DeliveryId(Uuid::nil())), ..all() }, Way::Delivery),
         ] {
