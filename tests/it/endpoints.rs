@@ -1,8 +1,11 @@
 //! Endpoints as customers manage them: made, changed, tested and deleted; their secrets told once.
 
+mod arrived;
 mod history;
 mod logs;
 mod manage;
+mod thin;
+mod wire;
 
 use reqwest::Method;
 use serde_json::{Value, json};
