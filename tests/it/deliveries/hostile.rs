@@ -3,7 +3,7 @@
 use postcall::dev::fakes::Provider;
 use serde_json::{Value, json};
 
-use super::{made::PATIENCE, script};
+use super::{made::PATIENCE, receiver::Receiver, script};
 use crate::harness::{World, wait::until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,21 +61,26 @@ async fn every_way_to_fail_has_its_name_in_the_log() {
         world.enqueue(*endpoint, None, 1).await;
     }
     for (endpoint, name, code, status) in expected {
-        let (error, seen, owner, kind) = until(&format!("{name} has failed"), PATIENCE, || async {
-            let sql = "select l.error, l.status_code, d.owner, d.state from webhook_logs l
-                join webhook_deliveries d on d.id = l.delivery_id
-                where l.webhook_id = $1 and l.attempt_number = 1";
-            let row = world.db.query_opt(sql, &[&endpoint]).await.unwrap()?;
-            Some((
-                row.get::<_, Option<String>>(0),
-                row.get::<_, Option<i32>>(1),
-                row.get::<_, String>(2),
-                row.get::<_, String>(3),
-            ))
-        })
-        .await;
+        let (error, seen, owner, kind, latency) =
+            until(&format!("{name} has failed"), PATIENCE, || async {
+                let sql = "select l.error, l.status_code, d.owner, d.state, l.latency_ms
+                    from webhook_logs l join webhook_deliveries d on d.id = l.delivery_id
+                    where l.webhook_id = $1 and l.attempt_number = 1";
+                let row = world.db.query_opt(sql, &[&endpoint]).await.unwrap()?;
+                Some((
+                    row.get::<_, Option<String>>(0),
+                    row.get::<_, Option<i32>>(1),
+                    row.get::<_, String>(2),
+                    row.get::<_, String>(3),
+                    row.get::<_, i32>(4),
+                ))
+            })
+            .await;
         assert_eq!((error.as_deref(), seen), (Some(code), status), "{name}");
         assert_eq!((owner.as_str(), kind.as_str()), ("workflow", "pending"), "{name}");
+        if code == "timeout" {
+            assert!((10_000..15_000).contains(&latency), "{name} was given {latency} ms");
+        }
     }
     // What asks for it is left alone for that long.
     let asked = until("it is asked again", PATIENCE, || async {
@@ -86,4 +91,21 @@ async fn every_way_to_fail_has_its_name_in_the_log() {
     assert!(gap >= 15_000, "{gap} ms");
     let redirected = world.reached("redirects");
     assert!(!redirected.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_in_http_1_0_count() {
+    let world = World::start().await;
+    let old = Receiver::plain(&["HTTP/1.0 503 No\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nfine"]).await;
+    let url = format!("url = 'http://127.0.0.1:{}/', schedule = '{{1}}'", old.port);
+    let endpoint = world.open_endpoint("old", &url).await;
+    let event = world.enqueue(endpoint, None, 1).await[0];
+    world.done_with(endpoint).await;
+    assert_eq!(world.states(endpoint).await, [("delivered".to_owned(), 1)]);
+    let expected = [(1, Some("status".to_owned()), Some(503)), (2, None, Some(200))];
+    assert_eq!(world.logged(endpoint, event).await, expected);
+    assert_eq!((old.connections(), old.requests()), (2, 2));
+    let sql = "select response_body from webhook_logs where webhook_id = $1 and error is null";
+    let body: String = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+    assert_eq!(body, "fine");
 }
