@@ -58,8 +58,12 @@ async fn a_thin_endpoint_gets_ids_and_links_beside_one_that_gets_everything() {
     is_what_remains(&thin[0], &full[0]);
     assert_eq!(thin[0].body()["data"]["id"], json!(world.call_id(&call).to_string()));
     assert!(thin[0].is_genuine(&thin_secret) && full[0].is_genuine(&full_secret));
-    let logged = world.webhooks(Method::GET, &format!("/{id}/logs"), None).await.with(200);
-    assert_eq!(logged["data"][0]["payload"], thin[0].body());
+    let payload = until("the attempt is in the log", PATIENCE, || async {
+        let logged = world.webhooks(Method::GET, &format!("/{id}/logs"), None).await.with(200);
+        logged["data"].as_array()?.first().map(|attempt| attempt["payload"].clone())
+    })
+    .await;
+    assert_eq!(payload, thin[0].body());
 
     let now = world.change_webhook(id, &json!({ "thin": false })).await;
     assert_eq!(now["thin"], false);
