@@ -63,7 +63,8 @@ pub async fn claim_of_call(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
              d.next_attempt_at - now() as "wait!: PgInterval",
              d.attempts = 0 and d.event is distinct from 'call.started' and w.circuit = 'closed'
-                 and w.rate_limit is null and w.ordering = 'none' as "inline!"
+                 and w.rate_limit is null and w.ordering = 'none'
+                 and coalesce(w.paced_until <= now(), true) as "inline!"
          from webhook_deliveries d
          cross join lateral (select w.* from webhooks w where w.id = d.webhook_id offset 0) w
          where d.call_id = $1 and d.state = 'pending' and d.attempting_since is null

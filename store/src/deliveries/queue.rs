@@ -174,7 +174,10 @@ struct Found {
     is_probed: bool,
     is_open: bool,
     is_live: bool,
+    /// Nothing may leave, by its rate or because it asked for nothing.
     is_paced: bool,
+    /// But in a moment.
+    is_soon: bool,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 }
@@ -212,6 +215,7 @@ async fn walk(connection: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Fo
              w.circuit <> 'closed' and w.circuit_probe_at > now() as "is_open!",
              w.enabled and w.deleted_at is null as "is_live!",
              coalesce(w.paced_until > now(), false) as "is_paced!",
+             coalesce(w.paced_until <= now() + interval '1 second', false) as "is_soon!",
              due.since as "since!", now() as "now!"
          from due join webhooks w on w.id = due.webhook_id"#,
         &walk.after,
@@ -257,7 +261,7 @@ fn share_out(found: Vec<Found>, capacity: &Capacity, looks: &Looks, due: &mut Du
             _ if most == 0 => due.is_paced = true,
             _ if !found.is_live => over.push(found.id),
             0 => due.is_full = true,
-            _ if found.rate_limit.is_some() && found.is_paced => due.is_paced = true,
+            _ if found.is_paced => due.is_paced |= found.is_soon,
             room => shares.push(Share {
                 organization: found.organization_id,
                 endpoint: found.id,

@@ -25,6 +25,11 @@ use crate::{
 /// How exact the time of an endpoint's last attempt is while nothing else changes.
 const LAST_TRIGGERED: TimeDelta = TimeDelta::seconds(1);
 
+/// With these an endpoint that says for how long means all that it gets (429, 502, 503, 504).
+const THROTTLED: [u16; 4] = [429, 502, 503, 504];
+/// And for so long it is believed: it may mean this one delivery after all.
+const LONGEST_THROTTLE: Duration = Duration::from_secs(60);
+
 /// An attempt that was made.
 #[derive(Debug, Clone)]
 pub struct Attempted {
@@ -51,6 +56,12 @@ pub struct Attempted {
 impl Attempted {
     fn attempts(&self) -> u32 {
         self.delivery.attempts + 1
+    }
+
+    /// How long the endpoint asks for nothing at all.
+    fn throttle(&self) -> Option<Duration> {
+        let is_meant = self.status.is_some_and(|status| THROTTLED.contains(&status));
+        self.retry_after.filter(|_| is_meant).map(|asked| asked.min(LONGEST_THROTTLE))
     }
 
     fn wait(&self) -> Option<Duration> {
@@ -101,6 +112,8 @@ pub(super) struct Endpoint {
     pub(super) after: Health,
     pub(super) notice: Option<Notice>,
     gone: bool,
+    /// Until when it asks for nothing.
+    throttled: Option<DateTime<Utc>>,
     last: (Option<i32>, Option<&'static str>),
     /// Whether its row says all this already, as of a moment ago.
     is_told: bool,
@@ -190,6 +203,7 @@ async fn judge(
         let (after, notice) = before.after(found, now);
         let last =
             of_it().next_back().map(|a| (a.status.map(i32::from), a.error)).unwrap_or_default();
+        let throttled = of_it().filter_map(Attempted::throttle).max().map(|asked| now + asked);
         let endpoint = Endpoint {
             organization: OrganizationId(row.organization_id),
             url: row.url,
@@ -199,9 +213,11 @@ async fn judge(
             after,
             notice,
             gone: of_it().any(|attempt| attempt.gone),
+            throttled,
             is_told: row.is_recent
                 && after == before
                 && notice.is_none()
+                && throttled.is_none()
                 && (row.last_status, row.last_error.as_deref()) == last,
             last,
         };
@@ -383,14 +399,14 @@ async fn update(
              last_error = e.error, retry_count = e.failures, circuit = e.circuit,
              circuit_probe_at = e.probe_at, circuit_trips = e.trips,
              failing_since = e.failing_since, failing_clock_at = e.clock_since,
-             failing_warned = e.warned, enabled = w.enabled and e.reason is null,
+             failing_warned = e.warned, paced_until = greatest(w.paced_until, e.throttled), enabled = w.enabled and e.reason is null,
              disabled_reason = coalesce(e.reason, w.disabled_reason),
              disabled_at = case when e.reason is null then w.disabled_at else $12::timestamptz end
          from unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::text[],
              $6::timestamptz[], $7::int[], $8::timestamptz[], $9::timestamptz[], $10::smallint[],
-             $11::text[])
+             $11::text[], $13::timestamptz[])
              as e (id, status, error, failures, circuit, probe_at, trips, failing_since,
-                 clock_since, warned, reason)
+                 clock_since, warned, reason, throttled)
          where w.id = e.id",
         &ids,
         &statuses as &[Option<i32>],
@@ -404,6 +420,7 @@ async fn update(
         &warned,
         &reasons as &[Option<&str>],
         now,
+        &of(|e| e.throttled) as &[Option<DateTime<Utc>>],
     )
     .execute(&mut **tx)
     .await

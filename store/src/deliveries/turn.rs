@@ -51,6 +51,7 @@ async fn turn(
     let row = query!(
         r#"select d.state, d.owner, d.webhook_id, w.enabled and w.deleted_at is null as "is_live!",
              w.circuit <> 'closed' or w.rate_limit is not null
+                 or coalesce(w.paced_until > now(), false)
                  or (w.ordering = 'call' and d.call_id is not null and exists (
                      select from webhook_deliveries e
                      where e.call_id = d.call_id and e.webhook_id = d.webhook_id

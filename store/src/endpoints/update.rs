@@ -147,7 +147,8 @@ async fn forget_failures(
 ) -> Result<(), StoreError> {
     query!(
         "update webhooks set circuit = 'closed', circuit_probe_at = null, circuit_trips = 0,
-             failing_since = null, failing_clock_at = null, failing_warned = 0, retry_count = 0
+             failing_since = null, failing_clock_at = null, failing_warned = 0, retry_count = 0,
+             paced_until = null
          where id = $1",
         change.before.id.0,
     )

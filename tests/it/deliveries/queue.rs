@@ -311,3 +311,24 @@ async fn looks_do_not_read_again_and_again_what_was_taken() {
     assert!(read < limit, "{read} pages of {limit}");
     old.batch_execute("rollback").await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_asks_for_a_pause_gets_nothing_meanwhile() {
+    let world = World::start().await;
+    let endpoint = world.open_endpoint("busy", "schedule = '{1,1,1}'").await;
+    let asks = json!({ "answers": [{ "status": 429, "headers": { "retry-after": "8" } }] });
+    world.fakes.script(Provider::Hooks, Some("busy"), script(asks));
+    world.enqueue(endpoint, None, 1).await;
+    until("it has asked", PATIENCE, || async {
+        let sql = "select count(*) from webhook_logs where webhook_id = $1";
+        let logged: i64 = world.db.query_one(sql, &[&endpoint]).await.unwrap().get(0);
+        (logged == 1).then_some(())
+    })
+    .await;
+    world.enqueue(endpoint, None, 20).await;
+    world.done_with(endpoint).await;
+    let arrived = world.reached("busy");
+    assert_eq!(arrived.len(), 22);
+    let waited = (arrived[1].at - arrived[0].at).num_milliseconds();
+    assert!(waited >= 8000, "it asked for 8 s: {waited} ms");
+}
