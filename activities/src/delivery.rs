@@ -185,9 +185,11 @@ impl WebhookActivities {
         _ctx: ActivityContext,
         input: AttemptDelivery,
     ) -> Result<(), ActivityError> {
+        self.faults.point("give-up.before").await?;
         deliveries::give_up(&self.db, input.organization_id, input.delivery_id)
             .await
-            .map_err(|e| of_store(&e))
+            .map_err(|e| of_store(&e))?;
+        self.faults.point("give-up.after").await
     }
 }
 
@@ -201,6 +203,7 @@ impl WebhookActivities {
         delivery: Claimed,
         pass: Pass,
     ) -> Result<Made, ActivityError> {
+        self.faults.point("webhooks.sending").await?;
         let id = delivery.event_id.to_string();
         let message = Message {
             url: &delivery.url,

@@ -24,6 +24,7 @@ pub const OF_CALLS: &[&str] = &[
     "email.after",
     "webhooks.before",
     "webhooks.claimed",
+    "webhooks.sending",
     "webhooks.posted",
     "webhooks.settled",
     "webhooks.after",
@@ -67,8 +68,11 @@ pub const OF_BOOKS: &[&str] = &[
     "onboarded.after",
 ];
 
-/// The points of endpoints: of deliveries made again in bulk, and of letters about their health.
+/// The points of endpoints: of deliveries that are given up, of those made again in bulk, and of letters
+/// about their health.
 pub const OF_ENDPOINTS: &[&str] = &[
+    "give-up.before",
+    "give-up.after",
     "recover.before",
     "recover.after",
     "notice.before",
