@@ -1,5 +1,7 @@
 //! Deliveries made again in bulk: exactly what failed, exactly what was missed.
 
+mod under_way;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use postcall::dev::fakes::Provider;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use super::{made::PATIENCE, script};
 use crate::harness::{Options, World, wait::until};
 
 impl World {
-    async fn change_endpoint(&self, id: Uuid, change: Value) {
+    pub(super) async fn change_endpoint(&self, id: Uuid, change: Value) {
         let url = format!("{}/v1/webhooks/{id}", self.api_url);
         let sent = self.http.patch(url).bearer_auth(&self.demo.api_key).json(&change);
         assert_eq!(sent.send().await.unwrap().status(), 200);
@@ -47,6 +49,21 @@ impl World {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
         assert_eq!(ids.len(), count);
         ids
+    }
+
+    /// Events of usage that an endpoint did not get; their ids in their order.
+    async fn missed_by(&self, endpoint: Uuid, count: usize) -> Vec<Uuid> {
+        let sql = "insert into events (id, organization_id, type, payload)
+            select $1, organization_id, 'usage.threshold_reached',
+                '{\"type\": \"usage.threshold_reached\", \"data\": {}}'
+            from webhooks where id = $2";
+        let mut missed = Vec::new();
+        for _ in 0..count {
+            let event = Uuid::now_v7();
+            self.db.execute(sql, &[&event, &endpoint]).await.unwrap();
+            missed.push(event);
+        }
+        missed
     }
 }
 
@@ -216,17 +233,9 @@ async fn a_worker_killed_at_a_page_hands_over_each_delivery_once() {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
     let began = Utc::now() - TimeDelta::seconds(5);
     let endpoint = world.open_endpoint("killed-page", "events = '{usage.*}'").await;
-    let sql = "insert into events (id, organization_id, type, payload)
-        select $1, organization_id, 'usage.threshold_reached',
-            '{\"type\": \"usage.threshold_reached\", \"data\": {}}'
-        from webhooks where id = $2";
     let mut missed: Vec<Uuid> = Vec::new();
     for point in ["recover.before", "recover.after"] {
-        for _ in 0..20 {
-            let event = Uuid::now_v7();
-            world.db.execute(sql, &[&event, &endpoint]).await.unwrap();
-            missed.push(event);
-        }
+        missed.extend(world.missed_by(endpoint, 20).await);
         let asked = json!({ "kind": "missing", "since": since(began), "rate": 10 });
         let (status, begun) = world.ask(endpoint, "recover", &asked).await;
         assert_eq!((status, &begun["total"]), (202, &json!(20)), "{point}: {begun}");
