@@ -1,6 +1,7 @@
 //! Webhooks whose first attempt fails go on in workflows of their own.
 
 mod addresses;
+mod asleep;
 mod certificates;
 mod claims;
 mod hostile;

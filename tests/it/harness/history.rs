@@ -3,7 +3,7 @@
 use contract::{ids::CallId, names::call_workflow_id};
 use postcall::temporal;
 use prost::Message;
-use temporalio_client::WorkflowFetchHistoryOptions;
+use temporalio_client::{WorkflowFetchHistoryOptions, errors::WorkflowInteractionError};
 use temporalio_common::protos::temporal::api::{
     enums::v1::EventType,
     history::v1::{HistoryEvent, history_event::Attributes},
@@ -15,11 +15,20 @@ use super::World;
 impl World {
     /// The events of a workflow's newest run.
     pub(crate) async fn history_of(&self, workflow_id: &str) -> Vec<HistoryEvent> {
+        self.history_if_any(workflow_id).await.expect("a history")
+    }
+
+    /// The same; none where Temporal knows no such workflow.
+    pub(crate) async fn history_if_any(&self, workflow_id: &str) -> Option<Vec<HistoryEvent>> {
         let client = temporal::connect_to(&self.temporal_address, &self.namespace, "it").await;
         let client = client.expect("Temporal");
         let handle = client.get_workflow_handle::<CallProcessing>(workflow_id);
         let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
-        history.into_events().await.expect("a history")
+        match history.into_events().await {
+            Ok(events) => Some(events),
+            Err(WorkflowInteractionError::NotFound(_)) => None,
+            Err(error) => panic!("the history of {workflow_id}: {error}"),
+        }
     }
 
     /// The events of a call's newest run.
