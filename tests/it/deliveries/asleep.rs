@@ -14,16 +14,16 @@ use temporalio_common::protos::temporal::api::{
 use uuid::Uuid;
 
 use super::{made::PATIENCE, script};
-use crate::harness::{Options, World, wait::until};
+use crate::harness::{Options, World, history::timers, wait::until};
 
 impl World {
-    async fn delivery_of(&self, event: Uuid) -> Uuid {
+    pub(super) async fn delivery_of(&self, event: Uuid) -> Uuid {
         let sql = "select id from webhook_deliveries where event_id = $1";
         self.db.query_one(sql, &[&event]).await.unwrap().get(0)
     }
 
     /// Waits until a delivery's workflow has set so many timers; its history then.
-    async fn sleeps(&self, delivery: Uuid, times: usize) -> Vec<HistoryEvent> {
+    pub(super) async fn sleeps(&self, delivery: Uuid, times: usize) -> Vec<HistoryEvent> {
         until(&format!("it goes to sleep for the time {times}"), PATIENCE, || async {
             let history = self.history_if_any(&delivery_workflow_id(delivery.into())).await?;
             (timers(&history).len() >= times).then_some(history)
@@ -48,16 +48,6 @@ impl World {
         self.db.execute(tried, &[&event, &attempts]).await.unwrap();
         event
     }
-}
-
-/// Timers that a workflow has set, in seconds.
-fn timers(history: &[HistoryEvent]) -> Vec<f64> {
-    let timer = |event: &HistoryEvent| match &event.attributes {
-        Some(Attributes::TimerStartedEventAttributes(timer)) => timer.start_to_fire_timeout,
-        _ => None,
-    };
-    let seconds = history.iter().filter_map(timer);
-    seconds.map(|wait| wait.seconds as f64 + f64::from(wait.nanos) / 1e9).collect()
 }
 
 /// Types of the errors of its activities, and whether they may be tried again.

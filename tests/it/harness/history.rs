@@ -65,6 +65,16 @@ pub(crate) fn billable_actions(events: &[HistoryEvent]) -> usize {
     actions + tasks_with_local_activities.len()
 }
 
+/// Timers that a workflow has set, in seconds, first to last.
+pub(crate) fn timers(history: &[HistoryEvent]) -> Vec<f64> {
+    let timer = |event: &HistoryEvent| match &event.attributes {
+        Some(Attributes::TimerStartedEventAttributes(timer)) => timer.start_to_fire_timeout,
+        _ => None,
+    };
+    let seconds = history.iter().filter_map(timer);
+    seconds.map(|wait| wait.seconds as f64 + f64::from(wait.nanos) / 1e9).collect()
+}
+
 /// All bytes of a history, for looking for planted strings.
 pub(crate) fn bytes_of(events: &[HistoryEvent]) -> Vec<u8> {
     events.iter().flat_map(Message::encode_to_vec).collect()

@@ -52,15 +52,30 @@ async fn a_worker_killed_before_it_starts_a_workflow_leaves_a_delivery_that_is_f
     assert!(world.history_if_any(&workflow).await.is_none(), "it was the queue's");
 }
 
-/// The worker dies in the last attempt, whosever it is.
-async fn killed_in_the_last_attempt(settings: &str, point: &'static str) {
+/// Who makes the later attempts at a delivery.
+#[derive(Clone, Copy)]
+enum Owner {
+    /// Where the endpoint has a rate.
+    Queue,
+    Workflow,
+}
+
+/// The worker dies in the last attempt.
+async fn killed_in_the_last_attempt(owner: Owner, point: &'static str) {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let settings = match owner {
+        Owner::Queue => "schedule = '{10}', rate_limit = 100",
+        Owner::Workflow => "schedule = '{10}'",
+    };
     let endpoint = world.open_endpoint("last", settings).await;
     let fails = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
     world.fakes.script(Provider::Hooks, Some("last"), script(fails));
     world.start_worker(&[]).await;
     let event = world.enqueue(endpoint, None, 1).await[0];
-    world.tried(event, 1).await;
+    match owner {
+        Owner::Queue => world.tried(event, 1).await,
+        Owner::Workflow => drop(world.sleeps(world.delivery_of(event).await, 1).await),
+    }
     world.kill_worker().await;
     world.start_worker(&world.faults(&format!("{point}=kill"))).await;
     world.dies_at(point).await;
@@ -73,18 +88,20 @@ async fn killed_in_the_last_attempt(settings: &str, point: &'static str) {
     assert!(is_complete(&logged, 2 + interrupted, interrupted), "{point}: {logged:?}");
     let last = logged.last().map(|(_, error, status)| (error.as_deref(), *status));
     assert_eq!(last, Some((Some("status"), Some(500))), "{point}: it was not cut short");
+    if matches!(owner, Owner::Workflow) {
+        world.closes(world.delivery_of(event).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_in_the_last_attempt_of_the_queue_gives_up_after_a_whole_one() {
-    let killed =
-        POINTS.map(|point| killed_in_the_last_attempt("schedule = '{5}', rate_limit = 100", point));
+    let killed = POINTS.map(|point| killed_in_the_last_attempt(Owner::Queue, point));
     futures::future::join_all(killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_in_the_last_attempt_of_a_workflow_gives_up_after_a_whole_one() {
-    let killed = POINTS.map(|point| killed_in_the_last_attempt("schedule = '{5}'", point));
+    let killed = POINTS.map(|point| killed_in_the_last_attempt(Owner::Workflow, point));
     futures::future::join_all(killed).await;
 }
 
@@ -93,21 +110,19 @@ async fn a_worker_killed_in_the_last_attempt_of_a_workflow_gives_up_after_a_whol
 async fn a_worker_killed_while_a_workflow_gives_up_leaves_it_given_up() {
     for point in ["give-up.before", "give-up.after"] {
         let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
-        let endpoint = world.open_endpoint("given-up", "schedule = '{5}'").await;
+        let endpoint = world.open_endpoint("given-up", "schedule = '{10}'").await;
         let fails = json!({ "answers": [{ "status": 500 }], "then": "repeat_last" });
         world.fakes.script(Provider::Hooks, Some("given-up"), script(fails));
         world.start_worker(&world.faults(&format!("{point}=kill"))).await;
         let event = world.enqueue(endpoint, None, 1).await[0];
         world.tried(event, 1).await;
-        world.change_endpoint(endpoint, json!({ "schedule": [5, 3600] })).await;
+        world.change_endpoint(endpoint, json!({ "schedule": [10, 3600] })).await;
         world.dies_at(point).await;
         let state = if point == "give-up.before" { "pending" } else { "failed" };
         assert_eq!(world.states(endpoint).await, [(state.to_owned(), 1)], "{point}");
         world.start_worker(&[]).await;
         world.done_with(endpoint).await;
-        let sql = "select id from webhook_deliveries where event_id = $1";
-        let id: Uuid = world.db.query_one(sql, &[&event]).await.unwrap().get(0);
-        world.closes(id).await;
+        world.closes(world.delivery_of(event).await).await;
         assert_eq!(world.states(endpoint).await, [("failed".to_owned(), 1)], "{point}");
         assert_eq!(world.reached("given-up").len(), 2, "{point}");
         let logged = world.logged(endpoint, event).await;
