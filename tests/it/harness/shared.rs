@@ -19,7 +19,7 @@ use postcall::{
 };
 
 /// Each test takes one: task queues, workflow ids and search attributes of its own.
-const NAMESPACES: usize = 440;
+const NAMESPACES: usize = 480;
 
 /// What tests need of the shared servers.
 #[derive(Debug)]

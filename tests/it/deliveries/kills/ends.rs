@@ -13,7 +13,7 @@ use crate::{
 
 impl World {
     /// Waits until this many attempts at an event are settled.
-    async fn tried(&self, event: Uuid, attempts: i32) {
+    async fn has_tried(&self, event: Uuid, attempts: i32) {
         until("it is tried", PATIENCE, || async {
             let sql = "select attempts from webhook_deliveries where event_id = $1";
             let made: i32 = self.db.query_one(sql, &[&event]).await.unwrap().get(0);
@@ -73,7 +73,7 @@ async fn killed_in_the_last_attempt(owner: Owner, point: &'static str) {
     world.start_worker(&[]).await;
     let event = world.enqueue(endpoint, None, 1).await[0];
     match owner {
-        Owner::Queue => world.tried(event, 1).await,
+        Owner::Queue => world.has_tried(event, 1).await,
         Owner::Workflow => drop(world.sleeps(world.delivery_of(event).await, 1).await),
     }
     world.kill_worker().await;
@@ -115,7 +115,7 @@ async fn a_worker_killed_while_a_workflow_gives_up_leaves_it_given_up() {
         world.fakes.script(Provider::Hooks, Some("given-up"), script(fails));
         world.start_worker(&world.faults(&format!("{point}=kill"))).await;
         let event = world.enqueue(endpoint, None, 1).await[0];
-        world.tried(event, 1).await;
+        world.has_tried(event, 1).await;
         world.change_endpoint(endpoint, json!({ "schedule": [10, 3600] })).await;
         world.dies_at(point).await;
         let state = if point == "give-up.before" { "pending" } else { "failed" };
