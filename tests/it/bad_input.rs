@@ -466,7 +466,12 @@ async fn poison_is_parked_or_refused_and_memory_stays_bounded() {
     // Much of it at once, and more than any body may have.
     let large = (0..8).map(|n| world.by(Provider::Vapi, vec![b'['; 10_000_000 + n]));
     let answers = world.post_all(large).await;
-    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    // On a busy machine one may take longer than a body has time for; its provider sends it again.
+    let late = answers.iter().enumerate().filter(|(_, status)| **status == 408);
+    let again = late.map(|(n, _)| world.by(Provider::Vapi, vec![b'['; 10_000_000 + n]));
+    let again = world.post_all(again).await;
+    let mut answers = answers.iter().filter(|status| **status != 408).chain(&again);
+    assert!(answers.all(|status| *status == 200), "{again:?}");
     let endless =
         futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'['; 65_536])).take(1_600);
     let endless = world.by(Provider::Vapi, Vec::new()).body(reqwest::Body::wrap_stream(endless));

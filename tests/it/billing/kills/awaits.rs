@@ -107,6 +107,8 @@ async fn killed_after_the_workflow_is_started() {
     let mut world = World::postgres_alone().await;
     world.start_biller(&[]).await;
     let kept = Kept::open(&world, Plan::default()).await;
+    // Alerts of its minutes may still be on their way.
+    world.everything_is_started().await;
     let held = world.hold(Row("delete on workflow_starts", "true")).await;
     world.begin_sweep().await;
     world.killed_at(held, "delete from workflow_starts").await;
