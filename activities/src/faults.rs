@@ -108,7 +108,13 @@ mod unarmed {
 
 #[cfg(feature = "faults")]
 mod armed {
-    use std::{fs, io::Write, path::PathBuf, process::Command, sync::Arc};
+    use std::{
+        fs,
+        io::Write,
+        path::PathBuf,
+        process::Command,
+        sync::{Arc, Mutex, PoisonError},
+    };
 
     use super::{ActivityError, points};
     use crate::failure::failure;
@@ -118,6 +124,7 @@ mod armed {
     pub struct Faults {
         armed: Arc<Vec<Fault>>,
         log: Option<PathBuf>,
+        firing: Arc<Mutex<()>>,
     }
 
     #[derive(Debug)]
@@ -139,7 +146,7 @@ mod armed {
         pub fn parse(text: &str, log: PathBuf) -> Result<Self, String> {
             let armed: Result<Vec<_>, _> =
                 text.split(',').filter(|part| !part.is_empty()).map(parse_fault).collect();
-            Ok(Self { armed: Arc::new(armed?), log: Some(log) })
+            Ok(Self { armed: Arc::new(armed?), log: Some(log), firing: Arc::default() })
         }
 
         pub(crate) async fn point(&self, name: &'static str) -> Result<(), ActivityError> {
@@ -163,14 +170,14 @@ mod armed {
 
         fn fires(&self, fault: &Fault) -> bool {
             let Some(log) = &self.log else { return false };
+            // Many may come there at once.
+            let _firing = self.firing.lock().unwrap_or_else(PoisonError::into_inner);
             let fired = fs::read_to_string(log).unwrap_or_default();
             if fired.lines().filter(|line| *line == fault.point).count() >= fault.times {
                 return false;
             }
             let file = fs::OpenOptions::new().create(true).append(true).open(log);
-            // In one piece: others may be here, too.
-            let line = format!("{}\n", fault.point);
-            file.and_then(|mut file| file.write_all(line.as_bytes())).is_ok()
+            file.and_then(|mut file| writeln!(file, "{}", fault.point)).is_ok()
         }
     }
 
