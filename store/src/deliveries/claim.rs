@@ -61,7 +61,7 @@ pub async fn claim_of_call(
     }
     let rows = query!(
         r#"select d.id, d.webhook_id, d.owner = 'workflow' as "is_tried!", w.schedule,
-             d.next_attempt_at - now() as "wait!: PgInterval",
+             greatest(extract(epoch from d.next_attempt_at - now()), 0)::float8 as "wait!",
              d.attempts = 0 and d.event is distinct from 'call.started' and w.circuit = 'closed'
                  and w.rate_limit is null and w.ordering = 'none'
                  and coalesce(w.paced_until <= now(), true) as "inline!"
@@ -97,15 +97,9 @@ pub async fn claim_of_call(
     let tried = tried.into_iter().map(|row| Tried {
         id: DeliveryId(row.id),
         schedule: schedule(row.schedule),
-        wait: left_of(&row.wait).saturating_sub(WORKFLOW_GRACE),
+        wait: Duration::from_secs_f64(row.wait).saturating_sub(WORKFLOW_GRACE),
     });
     Ok(OfCall { claimed, left: !left.is_empty(), tried: tried.collect() })
-}
-
-/// Nothing where it is over.
-fn left_of(wait: &PgInterval) -> Duration {
-    let days = Duration::from_secs(u64::try_from(wait.days).unwrap_or(0) * 24 * 60 * 60);
-    days + Duration::from_micros(u64::try_from(wait.microseconds).unwrap_or(0))
 }
 
 /// Begins what was given up anew, where the endpoint takes it.
