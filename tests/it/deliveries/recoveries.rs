@@ -11,10 +11,13 @@ use super::{made::PATIENCE, script};
 use crate::harness::{Options, World, wait::until};
 
 impl World {
-    pub(super) async fn change_endpoint(&self, id: Uuid, change: Value) {
+    /// Changes an endpoint; gives it as it is then.
+    pub(crate) async fn change_endpoint(&self, id: Uuid, change: Value) -> Value {
         let url = format!("{}/v1/webhooks/{id}", self.api_url);
         let sent = self.http.patch(url).bearer_auth(&self.demo.api_key).json(&change);
-        assert_eq!(sent.send().await.unwrap().status(), 200);
+        let answer = sent.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
     }
 
     /// Asks for a recovery, or for a change of one: status and answer.

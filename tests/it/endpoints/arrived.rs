@@ -75,9 +75,4 @@ impl World {
         let tested = self.webhooks(Method::POST, &test, Some(&asked)).await.with(200);
         tested["attempt"].clone()
     }
-
-    /// Changes an endpoint; gives it as it is then.
-    pub(super) async fn change_webhook(&self, endpoint: Uuid, changes: &Value) -> Value {
-        self.webhooks(Method::PATCH, &format!("/{endpoint}"), Some(changes)).await.with(200)
-    }
 }

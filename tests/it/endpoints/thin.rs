@@ -65,7 +65,7 @@ async fn a_thin_endpoint_gets_ids_and_links_beside_one_that_gets_everything() {
     .await;
     assert_eq!(payload, thin[0].body());
 
-    let now = world.change_webhook(id, &json!({ "thin": false })).await;
+    let now = world.change_endpoint(id, json!({ "thin": false })).await;
     assert_eq!(now["thin"], false);
     world.closed(&call).await;
     world.post_call().await;
@@ -87,7 +87,7 @@ async fn what_a_thin_endpoint_missed_is_recovered_thin() {
     }
     let full = world.messages("full", 2).await;
     assert!(world.arrived_at("thin").is_empty());
-    world.change_webhook(id, &json!({ "enabled": true })).await;
+    world.change_endpoint(id, json!({ "enabled": true })).await;
     let asked = json!({ "kind": "missing", "since": began, "rate": 1000 });
     let recover = format!("/{id}/recover");
     let begun = world.webhooks(Method::POST, &recover, Some(&asked)).await.with(202);

@@ -79,14 +79,14 @@ async fn own_headers_arrive_and_are_masked_in_the_log_beside_the_beginning_of_th
     );
     assert_eq!(row["response_body"], long[..KEPT]);
 
-    let now = world.change_webhook(id, &json!({ "headers": { "x-tenant": "zebra-8" } })).await;
+    let now = world.change_endpoint(id, json!({ "headers": { "x-tenant": "zebra-8" } })).await;
     assert_eq!(now["header_names"], json!(["x-tenant"]));
     let attempt = world.tried(id).await;
     let arrived = world.arrived_at("own").remove(1);
     assert_eq!(arrived.header("x-tenant"), "zebra-8");
     assert!(arrived.headers["x-token"].is_null() && arrived.headers["authorization"].is_null());
     assert_eq!(attempt["request_headers"]["x-tenant"], "***");
-    world.change_webhook(id, &json!({ "headers": null })).await;
+    world.change_endpoint(id, json!({ "headers": null })).await;
     world.tried(id).await;
     assert!(world.arrived_at("own")[2].headers["x-tenant"].is_null());
 

@@ -1,5 +1,6 @@
 //! The worker dies within the step of a call that makes the first attempts.
 
+use activities::faults::OF_CALLS;
 use postcall::dev::fakes::{Filter, Kind, Provider};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,15 +11,10 @@ use crate::{
     harness::{Options, World},
 };
 
-/// In the order in which the step passes them.
-const POINTS: [&str; 6] = [
-    "webhooks.before",
-    "webhooks.claimed",
-    "webhooks.sending",
-    "webhooks.posted",
-    "webhooks.settled",
-    "webhooks.after",
-];
+/// Those of the step, in the order in which it passes them.
+fn points() -> impl Iterator<Item = &'static str> {
+    OF_CALLS.iter().copied().filter(|point| point.starts_with("webhooks."))
+}
 
 impl World {
     /// Requests with this `webhook-id`, taken or not.
@@ -58,7 +54,7 @@ fn expected_log(point: &str, answers: &[u16]) -> Vec<Logged> {
 async fn killed_at_each_point(answers: &[u16]) {
     let mut world = World::with(Options { no_worker: true, ..Options::default() }).await;
     world.db.batch_execute("update webhooks set schedule = '{1,1,1}'").await.unwrap();
-    for point in POINTS {
+    for point in points() {
         let scripted: Vec<Value> =
             answers.iter().map(|status| json!({ "status": status })).collect();
         world.fakes.script(Provider::Hooks, None, script(json!({ "answers": scripted })));
@@ -82,7 +78,7 @@ async fn killed_at_each_point(answers: &[u16]) {
         assert!((1..=answers.len() + 1).contains(&requests), "{point}: {requests}");
         world.fakes.script(Provider::Hooks, None, script(json!({ "answers": [] })));
     }
-    let calls = i64::try_from(POINTS.len()).unwrap();
+    let calls = i64::try_from(points().count()).unwrap();
     let sql = "select count(*) from webhook_deliveries where state = 'delivered'";
     assert_eq!(world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), calls);
 }
