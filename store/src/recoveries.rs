@@ -203,16 +203,25 @@ pub async fn change(
 ) -> Result<Result<(), Refused>, StoreError> {
     const OPERATION: &str = "recoveries.change";
     let mut tx = db.tenant(organization).await?;
-    let row = query!("select state from webhook_recoveries where id = $1 for update", id.0)
-        .fetch_optional(&mut *tx)
-        .await
-        .during(OPERATION)?;
+    let row = query!(
+        r#"select r.state, w.enabled and w.deleted_at is null as "is_live!"
+         from webhook_recoveries r join webhooks w on w.id = r.webhook_id
+         where r.id = $1 for update of r"#,
+        id.0,
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .during(OPERATION)?;
     let Some(row) = row else { return Ok(Err(Refused::Unknown)) };
     if row.state == change.state() {
         return Ok(Ok(()));
     }
     if matches!(row.state.as_str(), "aborted" | "completed") {
         return Ok(Err(Refused::Ended));
+    }
+    if change == Change::Resume && !row.is_live {
+        // Its next page would pause it again.
+        return Ok(Err(Refused::Disabled));
     }
     query!(
         "update webhook_recoveries set state = $2, moved_at = now(),

@@ -189,10 +189,11 @@ async fn a_recovery_whose_endpoint_is_disabled_pauses_until_somebody_resumes_it(
     world.change_endpoint(recovery.endpoint, json!({ "enabled": false })).await;
     world.recovery_is(recovery.endpoint, &recovery.id, "paused").await;
     let begun = recovery.stands_still().await;
-    // It pauses again as long as there is nobody to send to.
-    assert_eq!(recovery.change("resume").await.0, 200);
-    world.recovery_is(recovery.endpoint, &recovery.id, "paused").await;
-    assert_eq!(recovery.shown().await["begun"], begun);
+    let (status, refused) = recovery.change("resume").await;
+    assert_eq!(status, 409, "there is nobody to send to: {refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("enable it first"), "{refused}");
+    let shown = recovery.shown().await;
+    assert_eq!((&shown["state"], &shown["begun"]), (&json!("paused"), &json!(begun)), "{shown}");
     world.change_endpoint(recovery.endpoint, json!({ "enabled": true })).await;
     assert_eq!(recovery.change("resume").await.0, 200);
     let done = world.recovery_is(recovery.endpoint, &recovery.id, "completed").await;
@@ -205,4 +206,20 @@ async fn a_recovery_whose_endpoint_is_disabled_pauses_until_somebody_resumes_it(
     assert!(ended <= 1, "{items:?}");
     assert_eq!(recovery.delivered().len(), EVENTS - ended);
     recovery.rest_is_recovered(ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_ends_with_its_endpoint() {
+    let recovery = UnderWay::of("deleted").await;
+    recovery.has_begun().await;
+    let world = &recovery.world;
+    let url = format!("{}/v1/webhooks/{}", world.api_url, recovery.endpoint);
+    let deleted = world.http.delete(url).bearer_auth(&world.demo.api_key).send().await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    let begun = recovery.stands_still().await;
+    assert_eq!(recovery.shown().await["state"], "aborted");
+    assert!(recovery.delivered().len() <= begun);
+    for change in ["pause", "resume"] {
+        assert_eq!(recovery.change(change).await.0, 409, "it has ended: {change}");
+    }
 }
