@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Where more is due within moments.
 const PACE: Duration = Duration::from_millis(20);
 /// Between two claims, so that a busy queue is taken by handfuls.
-const PAUSE: Duration = Duration::from_millis(3);
+const PAUSE: Duration = Duration::from_millis(1);
 /// A look that takes longer is given up: a connection may hang when Postgres fails over.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// What is claimed by rules comes after all else, and must not keep the next look for long.

@@ -14,17 +14,22 @@ use uuid::Uuid;
 
 use crate::{Database, StoreError, database::connect_options, error::During};
 
+/// What there may be news of.
+#[derive(Debug, Clone, Copy)]
+pub struct Channel {
+    name: &'static str,
+    /// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that people
+    /// wait for, and each process sends it at most this often.
+    pause: Duration,
+}
+
 /// Something new lies in the inbox.
-pub const INBOX: &str = "postcall_inbox";
-/// Something new lies in `events`.
-pub const EVENTS: &str = "postcall_events";
+pub const INBOX: Channel = Channel { name: "postcall_inbox", pause: Duration::from_millis(5) };
+/// Something new lies in `events`. Deliveries wait for it: with 5 ms, half of them arrive 2 ms later.
+pub const EVENTS: Channel = Channel { name: "postcall_events", pause: Duration::from_millis(1) };
 
 /// Somebody may do less or more than before; sent by triggers.
 const ACCESS: &str = "postcall_access";
-
-/// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that
-/// people wait for and is sent at most this often.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Polling goes on without a connection; one that hangs must not stop it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,16 +44,16 @@ pub struct Teller {
 
 impl Teller {
     /// A teller of `channel`. Its task ends with the last clone's owner's runtime.
-    pub fn start(db: &Database, channel: &'static str) -> Self {
+    pub fn start(db: &Database, channel: Channel) -> Self {
         let pending = Arc::new(Notify::new());
         let (db, wait) = (db.clone(), pending.clone());
         tokio::spawn(async move {
             loop {
                 wait.notified().await;
-                if let Err(error) = notify(&db, channel).await {
-                    tracing::debug!(%error, channel, "a wake-up was lost; polling stands in");
+                if let Err(error) = notify(&db, channel.name).await {
+                    tracing::debug!(%error, channel = channel.name, "a wake-up was lost; polling stands in");
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(channel.pause).await;
             }
         });
         Self { pending }
@@ -72,14 +77,14 @@ async fn notify(db: &Database, channel: &str) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub struct Listener {
     url: SecretString,
-    channel: &'static str,
+    channel: Channel,
     inner: Option<PgListener>,
     poll: Duration,
 }
 
 impl Listener {
     /// A listener of `channel` that also wakes every `poll`.
-    pub fn new(url: &SecretString, channel: &'static str, poll: Duration) -> Self {
+    pub fn new(url: &SecretString, channel: Channel, poll: Duration) -> Self {
         Self { url: url.clone(), channel, inner: None, poll }
     }
 
@@ -104,7 +109,7 @@ impl Listener {
     }
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
-        connect(&self.url, self.channel).await
+        connect(&self.url, self.channel.name).await
     }
 }
 
