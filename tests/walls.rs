@@ -59,8 +59,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         word: "env::var",
-        // A harness hands the environment on to the processes that it starts.
-        places: &["src/config.rs", "tests/"],
+        // A harness hands the environment on to the processes that it starts; Cargo says by it what is built.
+        places: &["build.rs", "src/config.rs", "tests/"],
         fix: "read it in src/config.rs and pass the typed value",
     },
     Word {
