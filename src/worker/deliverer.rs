@@ -9,6 +9,7 @@ use contract::{
     delivery::DeliverWebhook,
     names::{WEBHOOK_DELIVERY_QUEUE, delivery_workflow_id},
 };
+use futures::FutureExt;
 use secrecy::SecretString;
 use store::{
     Database,
@@ -90,6 +91,8 @@ impl Deliverer {
         let mut queue = Queue::new(&self.url);
         loop {
             while attempts.try_join_next().is_some() {}
+            // What was told until now is seen by this look.
+            self.woken.notified().now_or_never();
             // Not dropped by a stop: what it claims would wait for its lease.
             let wait = self.look(&mut queue, attempts, &stop).await;
             tokio::select! {

@@ -67,7 +67,7 @@ pub struct Asked {
     pub rate: i32,
 }
 
-/// Why nothing was begun.
+/// Why nothing was begun, or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// There is no such endpoint, or no such recovery.
@@ -142,11 +142,19 @@ pub async fn begin(
         Ok(total) => total,
         Err(refused) => return Ok(Err(refused)),
     };
-    // One at a time: two would begin the same deliveries.
-    query!("select id from webhooks where id = $1 for no key update", asked.endpoint.0)
-        .fetch_one(&mut *tx)
-        .await
-        .during(OPERATION)?;
+    // One at a time: two would begin the same deliveries. And counting takes its time.
+    let endpoint = query!(
+        "select enabled from webhooks where id = $1 and deleted_at is null for no key update",
+        asked.endpoint.0,
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .during(OPERATION)?;
+    match endpoint {
+        None => return Ok(Err(Refused::Unknown)),
+        Some(endpoint) if !endpoint.enabled => return Ok(Err(Refused::Disabled)),
+        Some(_) => {}
+    }
     let busy = query!(
         "select id from webhook_recoveries where webhook_id = $1 and state in ('running', 'paused')",
         asked.endpoint.0,

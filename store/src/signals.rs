@@ -1,9 +1,13 @@
 //! Wake-ups between processes by Postgres NOTIFY. Polling stands behind them: a lost one costs
 //! time, never an event.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::ids::OrganizationId;
+use futures::FutureExt;
 use secrecy::SecretString;
 use sqlx::{
     postgres::{PgListener, PgPoolOptions},
@@ -18,8 +22,8 @@ use crate::{Database, StoreError, database::connect_options, error::During};
 #[derive(Debug, Clone, Copy)]
 pub struct Channel {
     name: &'static str,
-    /// NOTIFY takes a lock of the whole database at commit, so it stays out of the transactions that people
-    /// wait for, and each process sends it at most this often.
+    /// NOTIFY takes a lock of the whole database at commit and wakes all who listen to anything, so it stays
+    /// out of the transactions that people wait for, and each teller sends it at most this often.
     pause: Duration,
 }
 
@@ -50,10 +54,12 @@ impl Teller {
         tokio::spawn(async move {
             loop {
                 wait.notified().await;
+                let began = Instant::now();
                 if let Err(error) = notify(&db, channel.name).await {
                     tracing::debug!(%error, channel = channel.name, "a wake-up was lost; polling stands in");
                 }
-                tokio::time::sleep(channel.pause).await;
+                // Where it takes long, it is sent less often.
+                tokio::time::sleep(channel.pause.max(began.elapsed())).await;
             }
         });
         Self { pending }
@@ -105,7 +111,10 @@ impl Listener {
             // The connection is gone; the next wait makes a new one.
             self.inner = None;
             tokio::time::sleep(self.poll).await;
+            return;
         }
+        // What else was told meanwhile is the same news.
+        while let Some(Ok(Some(_))) = listener.try_recv().now_or_never() {}
     }
 
     async fn connect(&self) -> Result<PgListener, StoreError> {

@@ -49,3 +49,4 @@ mod three_months;
 mod timeline;
 mod together;
 mod tokens;
+mod wake_ups;

@@ -338,7 +338,8 @@ async fn items(
 
 /// Pause, resume or abort a recovery
 ///
-/// A paused one goes on where it was; an aborted one does not. What was begun is sent in any case.
+/// A paused one goes on where it was, but not while its endpoint is disabled (409); an aborted one does
+/// not. What was begun is sent, unless the endpoint is disabled.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/recoveries/{recovery_id}/{change}",
     operation_id = "change_webhook_recovery",
     tag = "webhooks",

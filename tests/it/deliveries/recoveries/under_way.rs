@@ -10,7 +10,12 @@ use uuid::Uuid;
 use super::since;
 use crate::{
     deliveries::made::PATIENCE,
-    harness::{World, history::timers, wait::until},
+    harness::{
+        Options, World,
+        held::{pid_of, waits_for},
+        history::timers,
+        wait::until,
+    },
 };
 
 /// One a second, so that there is time to change something.
@@ -199,6 +204,7 @@ async fn a_recovery_whose_endpoint_is_disabled_pauses_until_somebody_resumes_it(
     let done = world.recovery_is(recovery.endpoint, &recovery.id, "completed").await;
     assert_eq!(done["begun"], EVENTS);
     world.done_with(recovery.endpoint).await;
+    assert_eq!(recovery.audited().await, ["begin", "resume"]);
     // What had begun and not left when it was disabled has ended with it.
     let items = recovery.items().await;
     assert_eq!(items.len(), EVENTS, "{items:?}");
@@ -220,6 +226,32 @@ async fn a_recovery_ends_with_its_endpoint() {
     assert_eq!(recovery.shown().await["state"], "aborted");
     assert!(recovery.delivered().len() <= begun);
     for change in ["pause", "resume"] {
-        assert_eq!(recovery.change(change).await.0, 409, "it has ended: {change}");
+        let (status, refused) = recovery.change(change).await;
+        assert_eq!(status, 409, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains("has ended"), "{refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_recovery_begins_of_an_endpoint_that_went_while_it_was_counted() {
+    let world = World::with(Options { no_worker: true, ..Options::default() }).await;
+    let from = since(Utc::now() - TimeDelta::seconds(5));
+    let writer = world.another_connection().await;
+    let changes = [("enabled = false", 409), ("enabled = false, deleted_at = now()", 404)];
+    for (change, refused) in changes {
+        let endpoint = world.open_endpoint("going", "events = '{usage.*}'").await;
+        world.missed_by(endpoint, 1).await;
+        let change = format!("begin; update webhooks set {change} where id = '{endpoint}'");
+        writer.batch_execute(&change).await.unwrap();
+        let asked = json!({ "kind": "missing", "since": from });
+        let goes = async {
+            let words = "deleted_at is null for no key update";
+            waits_for(&world.db, pid_of(&writer).await, words).await;
+            writer.batch_execute("commit").await.unwrap();
+        };
+        let ((status, answer), ()) = tokio::join!(world.ask(endpoint, "recover", &asked), goes);
+        assert_eq!(status, refused, "{answer}");
+    }
+    let begun = "select count(*) from webhook_recoveries";
+    assert_eq!(world.db.query_one(begun, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
