@@ -971,8 +971,8 @@ impl Client {
 
     /// Pause, resume or abort a recovery
     ///
-    /// A paused one goes on where it was; an aborted one does not. What was begun is sent in any
-    /// case.
+    /// A paused one goes on where it was, but not while its endpoint is disabled (409); an aborted
+    /// one does not. What was begun is sent, unless the endpoint is disabled.
     ///
     /// `POST /v1/webhooks/{id}/recoveries/{recovery_id}/{change}`
     pub fn change_webhook_recovery(

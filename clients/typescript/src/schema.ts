@@ -1213,7 +1213,8 @@ export interface paths {
         put?: never;
         /**
          * Pause, resume or abort a recovery
-         * @description A paused one goes on where it was; an aborted one does not. What was begun is sent in any case.
+         * @description A paused one goes on where it was, but not while its endpoint is disabled (409); an aborted one does
+         *     not. What was begun is sent, unless the endpoint is disabled.
          */
         post: operations["change_webhook_recovery"];
         delete?: never;
