@@ -255,7 +255,7 @@ struct Seen {
 
 /// Events of ordered endpoints that wait for an earlier one of their call are put off until that one's
 /// next attempt, but for those whose earlier one is under way, or due: these only where nothing else may be
-/// seen for them. Shares get to know how far this looked. Others hold deliveries before their endpoint, so
+/// seen for them, and behind one under way for as long as that has been so already. Shares get to know how far this looked. Others hold deliveries before their endpoint, so
 /// nothing is waited for here.
 async fn put_off(tx: &mut Tx, shares: &mut [Share]) -> Result<Seen, StoreError> {
     let (ordered, since): (Vec<Uuid>, Vec<DateTime<Utc>>) = shares
@@ -285,7 +285,9 @@ async fn put_off(tx: &mut Tx, shares: &mut [Share]) -> Result<Seen, StoreError> 
              select waiting.id, waiting.webhook_id,
                  first.attempting_since is not null
                      or first.owner = 'queue' and first.next_attempt_at <= now() as is_short,
-                 case when first.owner = 'workflow' then first.next_attempt_at - $4::interval
+                 case when first.attempting_since is not null
+                         then now() + (now() - first.attempting_since)
+                     when first.owner = 'workflow' then first.next_attempt_at - $4::interval
                      else first.next_attempt_at end as free_at
              from waiting
              cross join lateral (

@@ -74,6 +74,26 @@ async fn many_events_that_wait_for_others_under_way_keep_no_other_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_attempt_under_way_is_not_put_off_for_long() {
+    let world = World::start().await;
+    let hangs = json!({ "answers": [{ "delay_ms": 9000, "times": 1 }] });
+    world.fakes.script(Provider::Hooks, Some("soon"), script(hangs));
+    let endpoint = world.open_endpoint("soon", "ordering = 'call'").await;
+    world.enqueue(endpoint, Some(Uuid::now_v7()), 300).await;
+    let is_soon = until("what waits for the first is put off", PATIENCE, || async {
+        let sql = "select count(*), bool_and(d.next_attempt_at
+                <= now() + (now() - first.attempting_since) + interval '250 ms')
+            from webhook_deliveries d cross join webhook_deliveries first
+            where first.attempting_since < now() - interval '1 s' and d.attempting_since is null
+              and d.next_attempt_at > now()";
+        let row = world.db.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i64>(0) >= 200).then(|| row.get::<_, bool>(1))
+    })
+    .await;
+    assert!(is_soon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_in_order_is_found_by_its_call() {
     let world = World::quiet().await;
     let endpoint = world.open_endpoint("ordered", "ordering = 'call'").await;
