@@ -255,8 +255,8 @@ struct Seen {
 
 /// Events of ordered endpoints that wait for an earlier one of their call are put off until that one's
 /// next attempt, but for those whose earlier one is under way, or due: these only where nothing else may be
-/// seen for them, and behind one under way for as long as that has been so already. Shares get to know how far this looked. Others hold deliveries before their endpoint, so
-/// nothing is waited for here.
+/// seen for them, and behind one under way for as long as that has been so already. Shares get to know how
+/// far this looked. Others hold deliveries before their endpoint, so nothing is waited for here.
 async fn put_off(tx: &mut Tx, shares: &mut [Share]) -> Result<Seen, StoreError> {
     let (ordered, since): (Vec<Uuid>, Vec<DateTime<Utc>>) = shares
         .iter()
