@@ -205,7 +205,7 @@ async fn what_is_committed_late_is_found_behind_the_front_of_its_endpoint() {
 }
 
 /// Enough for a walk to be slow, also on a quick machine: one that is not is made by each look.
-const TAKEN: usize = 100_000;
+const TAKEN: usize = 150_000;
 
 /// Takes so many from an endpoint's queue while a snapshot is old that must go on to see them, and lets
 /// Postgres count when the queue is empty.
@@ -308,7 +308,7 @@ async fn looks_do_not_read_again_and_again_what_was_taken() {
     let read = pages().await - before;
     // The whole of it about once a second, and what went of the backlog by each look; a backlog that only whole
     // walks found would need 60 of them.
-    let limit = 50 * TAKEN as u64 + 200 * (EVENTS + BACKLOG) as u64;
+    let limit = 40 * TAKEN as u64 + 200 * (EVENTS + BACKLOG) as u64;
     assert!(read < limit, "{read} pages of {limit}");
     old.batch_execute("rollback").await.unwrap();
 }
