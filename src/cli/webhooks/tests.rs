@@ -14,7 +14,9 @@ struct Line {
 }
 
 fn parse(line: &str) -> Result<WebhooksCommand, clap::Error> {
-    Line::try_parse_from(line.replace("ID", ID).split(' ')).map(|line| line.command)
+    // Only whole words: a signature may have an ID within.
+    let words = line.split(' ').map(|word| if word == "ID" { ID } else { word });
+    Line::try_parse_from(words).map(|line| line.command)
 }
 
 #[test]
