@@ -145,8 +145,7 @@ impl Deliverer {
             has_claimed |= self.attempt(&mut due, attempts);
         }
         match due {
-            Due { is_alone: true, is_paced: false, is_full: false, .. } => Wait::ForNews,
-            _ if has_claimed => Wait::For(PAUSE),
+            Due { is_alone: false, .. } if has_claimed => Wait::For(PAUSE),
             Due { is_paced: true, .. } => Wait::ForMore,
             Due { is_full: true, .. } => Wait::ForRoom,
             _ => Wait::ForNews,

@@ -38,9 +38,9 @@ use crate::{
 /// Transactions that write events at a time, and as many for what goes on beside: its events must not
 /// wait for the same connections.
 const WRITERS: u32 = 8;
-/// Events before the first that counts: connections are opened, statements prepared.
-const WARM_UP: u32 = 200;
-const WARM_UP_RATE: f64 = 200.0;
+/// All of them write at once so often before the first event that counts.
+const WARM_UPS: u32 = 25;
+const WARM_UP_PAUSE: Duration = Duration::from_millis(40);
 /// How long to wait for the last ones.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// An endpoint that hangs answers after this, when nobody waits any more.
@@ -229,8 +229,10 @@ impl Bench {
     }
 
     async fn measure(&self, args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Report> {
-        let flow = Flow { rate: WARM_UP_RATE, count: WARM_UP, group: 1, counts: false };
-        self.emit(&self.writer, &self.measured, flow).await?;
+        self.warm_up(&self.writer, &self.measured).await?;
+        if let Some(endpoint) = self.beside {
+            self.warm_up(&self.writer_beside, &[endpoint]).await?;
+        }
         self.receiver.begin();
         let beside = async {
             let Some(endpoint) = self.beside else { return std::future::pending().await };
@@ -261,6 +263,17 @@ impl Bench {
             report = measured => report,
             ended = beside => Err(anyhow!("what goes on beside ended: {ended:?}")),
         }
+    }
+
+    /// Opens all connections of a writer, has their statements prepared and planned: what a process does in its
+    /// first minute is not measured.
+    async fn warm_up(&self, writer: &Writer, to: &[Endpoint]) -> anyhow::Result<()> {
+        for _ in 0..WARM_UPS {
+            let flow = Flow { rate: f64::INFINITY, count: WRITERS, group: 1, counts: false };
+            self.emit(writer, to, flow).await?;
+            tokio::time::sleep(WARM_UP_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Writes events on time, whatever becomes of them.

@@ -1,7 +1,7 @@
 //! What a process remembers of its last looks into the queue.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,6 @@ const REST: Duration = Duration::from_millis(20);
 /// Beside others it is served by handfuls instead, so that these do not wait for many attempts that begin, and
 /// end, at once. It gets so many a second, or one for so many times what a claim takes where that is more, and
 /// twice as many for each minute that it waits longer.
-const HANDFUL_REST: Duration = Duration::from_millis(10);
 const HANDFULS: f64 = 300.0;
 const CLAIMS_OF_ONE: f64 = 10.0;
 const WAIT_DOUBLES: f64 = 60.0;
@@ -113,6 +112,8 @@ pub(super) struct Walk {
     /// All others lie after one of these and before the next.
     pub(super) after: Vec<Uuid>,
     pub(super) before: Vec<Uuid>,
+    /// But for these, which rest.
+    pub(super) left_out: BTreeSet<Uuid>,
 }
 
 impl Looks {
@@ -121,16 +122,23 @@ impl Looks {
         self.backlogs.retain(|_, backlog| backlog.ends > now);
         self.failed.retain(|_, until| *until > now);
         let is_whole = self.whole_at.is_none_or(|at| at <= now);
+        // One with a backlog has the longest way to its front, which looks for others need not go; a whole walk
+        // that is made now and then is for all.
+        let leaves_out = !is_whole || self.whole_at.is_none();
+        let resting = self.backlogs.iter().filter(|(_, backlog)| backlog.rests_until > now);
+        let left_out: BTreeSet<Uuid> =
+            resting.filter(|_| leaves_out).map(|(id, _)| *id).take(KNOWN).collect();
         if is_whole {
             // Where one fails, by its time limit perhaps, the next looks begin at the fronts that are known.
             self.whole_at = Some(now + WHOLE_SELDOM);
         }
-        let fronts = self.fronts.iter().filter(|_| !is_whole);
+        let fronts = self.fronts.iter().filter(|(id, _)| !is_whole && !left_out.contains(*id));
         let (known, floors): (Vec<Uuid>, Vec<DateTime<Utc>>) =
             fronts.map(|(id, front)| (*id, *front - LATE_COMMIT)).unzip();
-        let after = std::iter::once(Uuid::nil()).chain(known.iter().copied()).collect();
-        let before = known.iter().copied().chain([Uuid::max()]).collect();
-        Walk { is_whole, known, floors, after, before }
+        let apart: BTreeSet<Uuid> = known.iter().chain(&left_out).copied().collect();
+        let after = std::iter::once(Uuid::nil()).chain(apart.iter().copied()).collect();
+        let before = apart.iter().copied().chain([Uuid::max()]).collect();
+        Walk { is_whole, known, floors, after, before, left_out }
     }
 
     /// The whole queue was walked, in this time.
@@ -142,13 +150,16 @@ impl Looks {
         }
     }
 
-    /// A look at `now`, by Postgres' clock, has found the first that is due of these endpoints.
+    /// A look at `now`, by Postgres' clock, has found the first that is due of these endpoints; some were
+    /// left out of it.
     pub(super) fn learn(
         &mut self,
         found: impl Iterator<Item = (Uuid, DateTime<Utc>)>,
+        left_out: &BTreeSet<Uuid>,
         now: DateTime<Utc>,
     ) {
-        self.fronts.values_mut().for_each(|front| *front = now);
+        let looked_at = self.fronts.iter_mut().filter(|(id, _)| !left_out.contains(*id));
+        looked_at.for_each(|(_, front)| *front = now);
         for (id, since) in found {
             let waits = now - since;
             if let Some(backlog) = self.backlogs.get_mut(&id).filter(|_| waits > WAITS) {
@@ -173,6 +184,10 @@ impl Looks {
                 (saved.as_secs_f64() * rate) as u32
             }
         }
+    }
+
+    pub(super) fn has_backlog(&self, endpoint: Uuid) -> bool {
+        self.backlogs.contains_key(&endpoint)
     }
 
     pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {
@@ -205,7 +220,7 @@ impl Looks {
                         let saved = now.checked_sub(SAVED).unwrap_or(now);
                         backlog.served_until = backlog.served_until.max(saved)
                             + Duration::from_secs_f64(f64::from(count) / rate);
-                        backlog.rests_until = now + HANDFUL_REST;
+                        backlog.rests_until = now + REST;
                     }
                 },
             }
@@ -237,7 +252,7 @@ mod tests {
             assert!(walk.is_whole && walk.known.is_empty());
             assert_eq!((walk.after, walk.before), (vec![Uuid::nil()], vec![Uuid::max()]));
             looks.walked(Duration::from_millis(1));
-            looks.learn([(id(5), Utc::now())].into_iter(), Utc::now());
+            looks.learn([(id(5), Utc::now())].into_iter(), &BTreeSet::new(), Utc::now());
         }
     }
 
@@ -247,14 +262,14 @@ mod tests {
         assert!(looks.begin().is_whole);
         looks.walked(Duration::from_millis(50));
         let (now, since) = (Utc::now(), Utc::now() - TimeDelta::seconds(9));
-        looks.learn([(id(7), since), (id(5), since)].into_iter(), now);
+        looks.learn([(id(7), since), (id(5), since)].into_iter(), &BTreeSet::new(), now);
         let walk = looks.begin();
         assert!(!walk.is_whole);
         assert_eq!((walk.known, walk.floors), (vec![id(5), id(7)], vec![since - LATE_COMMIT; 2]));
         assert_eq!(walk.after, [Uuid::nil(), id(5), id(7)]);
         assert_eq!(walk.before, [id(5), id(7), Uuid::max()]);
         // Whoever has nothing due begins now, and is not forgotten.
-        looks.learn([(id(7), since)].into_iter(), now);
+        looks.learn([(id(7), since)].into_iter(), &BTreeSet::new(), now);
         assert_eq!(looks.begin().floors, [now - LATE_COMMIT, since - LATE_COMMIT]);
     }
 
@@ -285,6 +300,33 @@ mod tests {
         assert_eq!(looks.most(id(5)), u32::MAX, "there is nobody else");
         looks.failed([id(7)]);
         assert!(looks.has_failed(id(7)) && !looks.has_failed(id(5)));
+    }
+
+    #[test]
+    fn looks_leave_out_whoever_rests_and_do_not_lose_its_front() {
+        let mut looks = Looks::default();
+        looks.begin();
+        looks.walked(Duration::from_millis(1));
+        looks.claimed([id(5); 8].into_iter(), Duration::ZERO);
+        let walk = looks.begin();
+        assert!(walk.is_whole && walk.left_out == BTreeSet::from([id(5)]));
+        assert_eq!((walk.after, walk.before), (vec![Uuid::nil(), id(5)], vec![id(5), Uuid::max()]));
+        // The same at the fronts.
+        looks.walked(Duration::from_millis(50));
+        let (now, since) = (Utc::now(), Utc::now() - TimeDelta::seconds(9));
+        looks.learn([(id(5), since), (id(7), since)].into_iter(), &BTreeSet::new(), now);
+        let walk = looks.begin();
+        assert_eq!((walk.known, walk.after), (vec![id(7)], vec![Uuid::nil(), id(5), id(7)]));
+        looks.learn([].into_iter(), &walk.left_out, now);
+        looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now();
+        let walk = looks.begin();
+        assert_eq!((walk.known, walk.floors[0]), (vec![id(5), id(7)], since - LATE_COMMIT));
+        assert_eq!(walk.floors[1], now - LATE_COMMIT);
+        // A whole walk that is not made by each look is for all.
+        looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now() + SECOND;
+        looks.whole_at = Some(Instant::now());
+        let walk = looks.begin();
+        assert!(walk.is_whole && walk.left_out.is_empty());
     }
 
     #[test]
@@ -328,12 +370,12 @@ mod tests {
         };
         end(&mut looks);
         let now = Utc::now();
-        looks.learn([(id(5), now - TimeDelta::seconds(60))].into_iter(), now);
+        looks.learn([(id(5), now - TimeDelta::seconds(60))].into_iter(), &BTreeSet::new(), now);
         looks.begin();
         assert_eq!(looks.backlogs[&id(5)].waits, 60.0);
         end(&mut looks);
         looks.claimed([id(5)].into_iter(), Duration::from_millis(2));
-        looks.learn([(id(5), now)].into_iter(), now);
+        looks.learn([(id(5), now)].into_iter(), &BTreeSet::new(), now);
         looks.begin();
         assert!(looks.backlogs.is_empty());
     }

@@ -81,7 +81,7 @@ pub struct Due {
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
-    /// Whether that was all: one delivery, where there was room for more.
+    /// Whether endpoints without a backlog got all that was due for them: one delivery, or none.
     pub is_alone: bool,
 }
 
@@ -123,20 +123,18 @@ impl Queue {
             Some(connection) => connection,
             None => connect_claimer(&self.url).await?,
         };
-        let found = walk(&mut connection, &mut self.looks).await?;
         let mut due = Due::default();
+        let found = walk(&mut connection, &mut self.looks, &mut due).await?;
         let Shares { plain, ruled, over, reserved } =
             share_out(found, capacity, &self.looks, &mut due);
         let room = capacity.room().saturating_sub(reserved);
         let began = Instant::now();
         let taken = pick(&mut connection, &plain, room).await?;
         self.connection = Some(connection);
-        due.is_alone = taken.len() == 1
-            && room > 1
-            && ruled.is_empty()
+        due.is_paced |= plain.iter().any(|share| self.looks.has_backlog(share.endpoint));
+        due.is_alone = ruled.is_empty()
             && over.is_empty()
-            && plain.len() < SERVED
-            && plain.iter().all(|share| share.room > 1 && share.left > 1);
+            && is_alone(taken.iter().map(|taken| taken.webhook_id), room, &plain, &self.looks);
         due.add(taken, began.elapsed(), sealer, &mut self.looks);
         let asked = ruled.len();
         let ruled = Ruled::after(&due.claimed, capacity.room(), ruled, over);
@@ -183,7 +181,11 @@ struct Found {
 }
 
 /// Walks from endpoint to endpoint, whatever the length of their queues; the longest due first.
-async fn walk(connection: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Found>, StoreError> {
+async fn walk(
+    connection: &mut PgConnection,
+    looks: &mut Looks,
+    due: &mut Due,
+) -> Result<Vec<Found>, StoreError> {
     let (walk, began) = (looks.begin(), Instant::now());
     let mut found = query_as!(
         Found,
@@ -230,10 +232,25 @@ async fn walk(connection: &mut PgConnection, looks: &mut Looks) -> Result<Vec<Fo
         looks.walked(began.elapsed());
     }
     if let Some(now) = found.first().map(|found| found.now) {
-        looks.learn(found.iter().map(|found| (found.id, found.since)), now);
+        looks.learn(found.iter().map(|found| (found.id, found.since)), &walk.left_out, now);
     }
+    due.is_paced = !walk.left_out.is_empty();
     found.sort_by_key(|found| found.since);
     Ok(found)
+}
+
+/// Whether endpoints without a backlog got all that is due for them by this claim: one delivery, or none.
+fn is_alone(
+    taken: impl Iterator<Item = Uuid> + Clone,
+    room: u32,
+    shares: &[Share],
+    looks: &Looks,
+) -> bool {
+    let mut others = shares.iter().filter(|share| !looks.has_backlog(share.endpoint));
+    taken.clone().filter(|id| !looks.has_backlog(*id)).count() <= 1
+        && number(taken.count()) < room
+        && shares.len() < SERVED
+        && others.all(|share| share.room > 1 && share.left > 1)
 }
 
 /// Who may get how much now.
@@ -360,6 +377,26 @@ mod tests {
         assert_eq!(shares, [128, 128, 128, 64, 32, 16, 8, 4, 2]);
         assert_eq!(Capacity { free: 1, ..Capacity::default() }.left_to(Uuid::nil()), 1);
         assert_eq!(Capacity { free: 512, ..Capacity::default() }.room(), MOST_CLAIMED);
+    }
+
+    #[test]
+    fn who_is_alone_is_so_beside_a_backlog() {
+        let (backlog, other) = (share(1, 0, 128, 9), share(2, 0, 128, 1));
+        let (busy, one) = (backlog.endpoint, other.endpoint);
+        let mut looks = Looks::default();
+        looks.claimed([busy; 8].into_iter(), Duration::ZERO);
+        let full = Share { room: 3, ..backlog };
+        let both = [full.clone(), other.clone()];
+        let is_alone =
+            |taken: &[Uuid], shares: &[Share]| is_alone(taken.iter().copied(), 128, shares, &looks);
+        assert!(is_alone(&[one], &[other]) && is_alone(&[], &[]));
+        assert!(
+            is_alone(&[busy, busy, busy], &[full]) && is_alone(&[busy, busy, busy, one], &both)
+        );
+        assert!(!is_alone(&[busy, one, one], &both), "there may be more of the other");
+        assert!(!is_alone(&[busy; 128], &both), "there was no room for the other");
+        let last = Share { left: 1, ..share(2, 0, 128, 1) };
+        assert!(!is_alone(&[last.endpoint], &[last]), "its organization may add no more");
     }
 
     #[test]
