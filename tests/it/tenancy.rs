@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use secrecy::ExposeSecret;
 
-use crate::harness::World;
+use crate::harness::{World, calls::PATIENCE, wait::until};
 
 /// Tables that need no row level security: the migrations' own.
 const SHARED_TABLES: &[&str] = &["_sqlx_migrations"];
@@ -114,6 +114,12 @@ async fn every_table_forces_row_level_security_and_no_role_passes_it() {
 async fn an_application_role_sees_the_named_organization_and_nothing_else() {
     let world = World::start().await;
     world.things().await;
+    // Requests of keys are written once a second.
+    until("a key's requests are counted", PATIENCE, || async {
+        let sql = "select from api_key_days limit 1";
+        world.db.query_opt(sql, &[]).await.unwrap()
+    })
+    .await;
     let own = world.demo.organization_id.clone();
     let stranger = uuid::Uuid::now_v7().to_string();
     let url = world.database_url();
@@ -162,7 +168,6 @@ async fn another_organization_gets_404_and_a_wrong_key_401() {
     other.secrets.seed(&world.database_url(), world.fakes.url()).await.unwrap();
     for path in ["", "/transcript", "/recording", "/results"] {
         let url = format!("{}/v1/calls/{call}{path}", world.api_url);
-        let until = crate::harness::wait::until;
         let answer = until("the key is known", std::time::Duration::from_secs(15), || async {
             let request = world.http.get(&url).bearer_auth(&other.demo.api_key);
             let status = request.send().await.unwrap().status().as_u16();
