@@ -145,7 +145,7 @@ impl Deliverer {
             has_claimed |= self.attempt(&mut due, attempts);
         }
         match due {
-            Due { is_alone: false, .. } if has_claimed => Wait::For(PAUSE),
+            Due { is_busy: true, .. } if has_claimed => Wait::For(PAUSE),
             Due { is_paced: true, .. } => Wait::ForMore,
             Due { is_full: true, .. } => Wait::ForRoom,
             _ => Wait::ForNews,

@@ -121,13 +121,13 @@ impl Looks {
         let now = Instant::now();
         self.backlogs.retain(|_, backlog| backlog.ends > now);
         self.failed.retain(|_, until| *until > now);
-        let is_whole = self.whole_at.is_none_or(|at| at <= now);
+        let is_for_all = self.whole_at.is_some_and(|at| at <= now);
+        let is_whole = is_for_all || self.whole_at.is_none();
         // One with a backlog has the longest way to its front, which looks for others need not go; a whole walk
         // that is made now and then is for all.
-        let leaves_out = !is_whole || self.whole_at.is_none();
         let resting = self.backlogs.iter().filter(|(_, backlog)| backlog.rests_until > now);
         let left_out: BTreeSet<Uuid> =
-            resting.filter(|_| leaves_out).map(|(id, _)| *id).take(KNOWN).collect();
+            resting.filter(|_| !is_for_all).map(|(id, _)| *id).take(KNOWN).collect();
         if is_whole {
             // Where one fails, by its time limit perhaps, the next looks begin at the fronts that are known.
             self.whole_at = Some(now + WHOLE_SELDOM);
@@ -210,19 +210,17 @@ impl Looks {
             }
             match self.backlogs.get_mut(&id) {
                 None => of_others += count,
-                Some(backlog) => match self.claims.rate(backlog.waits) {
-                    None => {
-                        backlog.rests_until =
-                            now + if count >= BACKLOG { REST } else { Duration::ZERO };
-                        backlog.served_until = now;
-                    }
-                    Some(rate) => {
-                        let saved = now.checked_sub(SAVED).unwrap_or(now);
-                        backlog.served_until = backlog.served_until.max(saved)
-                            + Duration::from_secs_f64(f64::from(count) / rate);
+                Some(backlog) => {
+                    let rate = self.claims.rate(backlog.waits);
+                    if rate.is_some() || count >= BACKLOG {
                         backlog.rests_until = now + REST;
                     }
-                },
+                    backlog.served_until = rate.map_or(now, |rate| {
+                        let saved = now.checked_sub(SAVED).unwrap_or(now);
+                        backlog.served_until.max(saved)
+                            + Duration::from_secs_f64(f64::from(count) / rate)
+                    });
+                }
             }
         }
         self.claims.add(of_others, took, now);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Claimed,
     claim::Taken,
-    looks::Looks,
+    looks::{Looks, Walk},
     number,
     rules::{Ruled, claim_by_rules},
     share::{Share, pick},
@@ -81,8 +81,8 @@ pub struct Due {
     pub is_paced: bool,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
-    /// Whether endpoints without a backlog got all that was due for them: one delivery, or none.
-    pub is_alone: bool,
+    /// Whether endpoints without a backlog got several at once, or may have more due.
+    pub is_busy: bool,
 }
 
 impl Due {
@@ -123,8 +123,9 @@ impl Queue {
             Some(connection) => connection,
             None => connect_claimer(&self.url).await?,
         };
-        let mut due = Due::default();
-        let found = walk(&mut connection, &mut self.looks, &mut due).await?;
+        let way = self.looks.begin();
+        let found = walk(&mut connection, &way, &mut self.looks).await?;
+        let mut due = Due { is_paced: !way.left_out.is_empty(), ..Due::default() };
         let Shares { plain, ruled, over, reserved } =
             share_out(found, capacity, &self.looks, &mut due);
         let room = capacity.room().saturating_sub(reserved);
@@ -132,9 +133,9 @@ impl Queue {
         let taken = pick(&mut connection, &plain, room).await?;
         self.connection = Some(connection);
         due.is_paced |= plain.iter().any(|share| self.looks.has_backlog(share.endpoint));
-        due.is_alone = ruled.is_empty()
-            && over.is_empty()
-            && is_alone(taken.iter().map(|taken| taken.webhook_id), room, &plain, &self.looks);
+        due.is_busy = !ruled.is_empty()
+            || !over.is_empty()
+            || is_busy(taken.iter().map(|taken| taken.webhook_id), room, &plain, &self.looks);
         due.add(taken, began.elapsed(), sealer, &mut self.looks);
         let asked = ruled.len();
         let ruled = Ruled::after(&due.claimed, capacity.room(), ruled, over);
@@ -183,10 +184,10 @@ struct Found {
 /// Walks from endpoint to endpoint, whatever the length of their queues; the longest due first.
 async fn walk(
     connection: &mut PgConnection,
+    way: &Walk,
     looks: &mut Looks,
-    due: &mut Due,
 ) -> Result<Vec<Found>, StoreError> {
-    let (walk, began) = (looks.begin(), Instant::now());
+    let began = Instant::now();
     let mut found = query_as!(
         Found,
         r#"with recursive unknown (webhook_id, since, before) as (
@@ -220,37 +221,36 @@ async fn walk(
              coalesce(w.paced_until <= now() + interval '1 second', false) as "is_soon!",
              due.since as "since!", now() as "now!"
          from due join webhooks w on w.id = due.webhook_id"#,
-        &walk.after,
-        &walk.before,
-        &walk.known,
-        &walk.floors,
+        &way.after,
+        &way.before,
+        &way.known,
+        &way.floors,
     )
     .fetch_all(connection)
     .await
     .during("deliveries.walk")?;
-    if walk.is_whole {
+    if way.is_whole {
         looks.walked(began.elapsed());
     }
     if let Some(now) = found.first().map(|found| found.now) {
-        looks.learn(found.iter().map(|found| (found.id, found.since)), &walk.left_out, now);
+        looks.learn(found.iter().map(|found| (found.id, found.since)), &way.left_out, now);
     }
-    due.is_paced = !walk.left_out.is_empty();
     found.sort_by_key(|found| found.since);
     Ok(found)
 }
 
-/// Whether endpoints without a backlog got all that is due for them by this claim: one delivery, or none.
-fn is_alone(
+/// Whether endpoints without a backlog got several by this claim, or may have more due.
+fn is_busy(
     taken: impl Iterator<Item = Uuid> + Clone,
     room: u32,
     shares: &[Share],
     looks: &Looks,
 ) -> bool {
     let mut others = shares.iter().filter(|share| !looks.has_backlog(share.endpoint));
-    taken.clone().filter(|id| !looks.has_backlog(*id)).count() <= 1
-        && number(taken.count()) < room
-        && shares.len() < SERVED
-        && others.all(|share| share.room > 1 && share.left > 1)
+    taken.clone().filter(|id| !looks.has_backlog(*id)).count() > 1
+        || number(taken.count()) >= room
+        || shares.len() >= SERVED
+        || others.any(|share| share.room <= 1 || share.left <= 1)
 }
 
 /// Who may get how much now.
@@ -380,23 +380,21 @@ mod tests {
     }
 
     #[test]
-    fn who_is_alone_is_so_beside_a_backlog() {
+    fn a_backlog_alone_makes_no_look_busy() {
         let (backlog, other) = (share(1, 0, 128, 9), share(2, 0, 128, 1));
         let (busy, one) = (backlog.endpoint, other.endpoint);
         let mut looks = Looks::default();
         looks.claimed([busy; 8].into_iter(), Duration::ZERO);
         let full = Share { room: 3, ..backlog };
         let both = [full.clone(), other.clone()];
-        let is_alone =
-            |taken: &[Uuid], shares: &[Share]| is_alone(taken.iter().copied(), 128, shares, &looks);
-        assert!(is_alone(&[one], &[other]) && is_alone(&[], &[]));
-        assert!(
-            is_alone(&[busy, busy, busy], &[full]) && is_alone(&[busy, busy, busy, one], &both)
-        );
-        assert!(!is_alone(&[busy, one, one], &both), "there may be more of the other");
-        assert!(!is_alone(&[busy; 128], &both), "there was no room for the other");
+        let is_busy =
+            |taken: &[Uuid], shares: &[Share]| is_busy(taken.iter().copied(), 128, shares, &looks);
+        assert!(!is_busy(&[one], &[other]) && !is_busy(&[], &[]));
+        assert!(!is_busy(&[busy; 3], &[full]) && !is_busy(&[busy, busy, busy, one], &both));
+        assert!(is_busy(&[busy, one, one], &both), "there may be more of the other");
+        assert!(is_busy(&[busy; 128], &both), "there was no room for the other");
         let last = Share { left: 1, ..share(2, 0, 128, 1) };
-        assert!(!is_alone(&[last.endpoint], &[last]), "its organization may add no more");
+        assert!(is_busy(&[last.endpoint], &[last]), "its organization may add no more");
     }
 
     #[test]
