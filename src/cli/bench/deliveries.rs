@@ -229,10 +229,7 @@ impl Bench {
     }
 
     async fn measure(&self, args: &DeliveriesArgs, dev: &DevState) -> anyhow::Result<Report> {
-        self.warm_up(&self.writer, &self.measured).await?;
-        if let Some(endpoint) = self.beside {
-            self.warm_up(&self.writer_beside, &[endpoint]).await?;
-        }
+        self.warm_up().await?;
         self.receiver.begin();
         let beside = async {
             let Some(endpoint) = self.beside else { return std::future::pending().await };
@@ -265,12 +262,14 @@ impl Bench {
         }
     }
 
-    /// Opens all connections of a writer, has their statements prepared and planned: what a process does in its
-    /// first minute is not measured.
-    async fn warm_up(&self, writer: &Writer, to: &[Endpoint]) -> anyhow::Result<()> {
+    /// Opens all connections of the writer, and has their statements prepared and planned: what a process does
+    /// in its first minute is not measured. Who writes beside begins long before.
+    async fn warm_up(&self) -> anyhow::Result<()> {
+        let mut endpoints = self.measured.iter().copied().cycle();
         for _ in 0..WARM_UPS {
+            let to: Vec<Endpoint> = endpoints.by_ref().take(usize::try_from(WRITERS)?).collect();
             let flow = Flow { rate: f64::INFINITY, count: WRITERS, group: 1, counts: false };
-            self.emit(writer, to, flow).await?;
+            self.emit(&self.writer, &to, flow).await?;
             tokio::time::sleep(WARM_UP_PAUSE).await;
         }
         Ok(())
