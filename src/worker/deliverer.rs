@@ -1,7 +1,10 @@
 //! From the queue of deliveries to customers' endpoints: what is due, many at once, a fair share for each
 //! endpoint. What fails goes on in workflows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use activities::{Made, WebhookActivities};
 use chrono::Utc;
@@ -21,7 +24,7 @@ use temporalio_client::{Client, WorkflowIdConflictPolicy, WorkflowStartOptions};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 use workflows::WebhookDelivery;
 
@@ -91,8 +94,9 @@ impl Deliverer {
         let mut queue = Queue::new(&self.url);
         loop {
             while attempts.try_join_next().is_some() {}
-            // What was told until now is seen by this look.
+            // What was told until now is seen by this look, as are the places that are free.
             self.woken.notified().now_or_never();
+            self.webhooks.gate.left().now_or_never();
             // Not dropped by a stop: what it claims would wait for its lease.
             let wait = self.look(&mut queue, attempts, &stop).await;
             tokio::select! {
@@ -106,10 +110,11 @@ impl Deliverer {
     async fn wait(&self, wait: Wait, attempts: &mut JoinSet<()>) {
         match wait {
             Wait::For(pause) => sleep(pause).await,
-            Wait::ForMore => drop(timeout(PACE, self.woken.notified()).await),
+            Wait::ForMore(ends) => drop(timeout_at(ends.into(), self.woken.notified()).await),
             Wait::ForNews => self.woken.notified().await,
             Wait::ForRoom => tokio::select! {
                 () = self.woken.notified() => {}
+                () = self.webhooks.gate.left() => {}
                 Some(_) = attempts.join_next() => {}
             },
         }
@@ -144,12 +149,7 @@ impl Deliverer {
             queue.claim_ruled(&self.db, sealer, ruled, RULES_LIMIT, &mut due).await;
             has_claimed |= self.attempt(&mut due, attempts);
         }
-        match due {
-            Due { is_busy: true, .. } if has_claimed => Wait::For(PAUSE),
-            Due { is_paced: true, .. } => Wait::ForMore,
-            Due { is_full: true, .. } => Wait::ForRoom,
-            _ => Wait::ForNews,
-        }
+        Wait::after(&due, has_claimed, Instant::now())
     }
 
     /// Begins what was claimed. Whether there was something.
@@ -249,12 +249,51 @@ impl Deliverer {
 }
 
 /// What comes before the next look.
+#[derive(Debug, PartialEq, Eq)]
 enum Wait {
     For(Duration),
-    /// A wake-up, or what is due within moments.
-    ForMore,
+    /// A wake-up, or what is due by then.
+    ForMore(Instant),
     /// A wake-up.
     ForNews,
-    /// A wake-up, or the end of an attempt.
+    /// A wake-up, or the end of an attempt: its place is free at once, and what waits for it in order when it
+    /// is written down.
     ForRoom,
+}
+
+impl Wait {
+    fn after(due: &Due, has_claimed: bool, now: Instant) -> Self {
+        let paced = now + PACE;
+        match *due {
+            Due { is_busy: true, .. } if has_claimed => Self::For(PAUSE),
+            Due { is_paced: true, rest_ends, .. } => {
+                Self::ForMore(rest_ends.map_or(paced, |ends| ends.min(paced)))
+            }
+            Due { is_full: true, .. } => Self::ForRoom,
+            _ => Self::ForNews,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_followed_by_the_shortest_wait_that_finds_more() {
+        let now = Instant::now();
+        let after = |[is_busy, is_paced, is_full]: [bool; 3], has_claimed| {
+            let due = Due { is_busy, is_paced, is_full, ..Due::default() };
+            Wait::after(&due, has_claimed, now)
+        };
+        let more = || Wait::ForMore(now + PACE);
+        assert_eq!(after([true, true, true], true), Wait::For(PAUSE));
+        assert_eq!([after([false, true, true], true), after([true; 3], false)], [more(), more()]);
+        assert_eq!(after([true, false, true], false), Wait::ForRoom);
+        assert_eq!(after([false; 3], true), Wait::ForNews);
+        let rests = |until| Due { is_paced: true, rest_ends: Some(until), ..Due::default() };
+        let soon = now + PACE / 2;
+        assert_eq!(Wait::after(&rests(soon), true, now), Wait::ForMore(soon));
+        assert_eq!(Wait::after(&rests(now + PACE * 2), true, now), more());
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use contract::ids::{EndpointId, OrganizationId};
 use store::deliveries::{Busy, Haste};
+use tokio::sync::Notify;
 
 /// Attempts at one endpoint beside which a step or a workflow makes no further one: it would wait for
 /// one that is slow.
@@ -30,6 +31,7 @@ struct UnderWay {
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     under_way: Arc<Mutex<UnderWay>>,
+    left: Arc<Notify>,
 }
 
 /// An attempt that is counted until this is dropped.
@@ -61,6 +63,12 @@ impl Gate {
     /// Attempts under way.
     pub fn under_way(&self) -> Counts {
         self.counts().all.clone()
+    }
+
+    /// Returns when an attempt has ended since this last returned; for one who waits. It may not be written
+    /// down yet.
+    pub async fn left(&self) {
+        self.left.notified().await;
     }
 
     /// Endpoints that steps and workflows of an organization leave to the queue now.
@@ -97,6 +105,8 @@ impl Drop for Pass {
         if self.is_step {
             leave(&mut counts.of_steps, self.at);
         }
+        drop(counts);
+        self.gate.left.notify_one();
     }
 }
 
@@ -111,6 +121,8 @@ fn leave(counts: &mut Counts, at: (OrganizationId, EndpointId)) {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn at(number: u128) -> (OrganizationId, EndpointId) {
@@ -129,6 +141,15 @@ mod tests {
         drop(passes);
         assert!(gate.under_way().is_empty());
         assert_eq!(gate.busy(organization), Busy::Only(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_hears_of_many_ends_once() {
+        let gate = Gate::default();
+        let passes = [gate.enter(at(1).0, at(1).1), gate.enter(at(2).0, at(2).1)];
+        assert_eq!(gate.left().now_or_never(), None);
+        drop(passes);
+        assert_eq!([gate.left().now_or_never(), gate.left().now_or_never()], [Some(()), None]);
     }
 
     #[test]

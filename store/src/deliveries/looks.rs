@@ -19,13 +19,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const LATE_COMMIT: TimeDelta = TimeDelta::milliseconds(250);
 /// Endpoints whose front is known; the others are walked as wholes.
 const KNOWN: usize = 1000;
-/// An endpoint that got so many at once has a backlog, and is served again after a moment: the looks
-/// between have little to claim, and its own claims are few and large.
+/// An endpoint that got so many at once has a backlog, and is served again after a moment: its claims are few
+/// and large.
 const BACKLOG: u32 = 8;
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(5);
 /// Beside others it is served by handfuls instead, so that these do not wait for many attempts that begin, and
 /// end, at once. It gets so many a second, or one for so many times what a claim takes where that is more, and
 /// twice as many for each minute that it waits longer.
+const HANDFUL_REST: Duration = Duration::from_millis(20);
 const HANDFULS: f64 = 300.0;
 const CLAIMS_OF_ONE: f64 = 10.0;
 const WAIT_DOUBLES: f64 = 60.0;
@@ -123,11 +124,10 @@ impl Looks {
         self.failed.retain(|_, until| *until > now);
         let is_for_all = self.whole_at.is_some_and(|at| at <= now);
         let is_whole = is_for_all || self.whole_at.is_none();
-        // One with a backlog has the longest way to its front, which looks for others need not go; a whole walk
-        // that is made now and then is for all.
+        // One with a backlog has the longest way to its front, which looks for others need not go. A whole walk
+        // that is made now and then is for all: only it finds what was committed late behind a front.
         let resting = self.backlogs.iter().filter(|(_, backlog)| backlog.rests_until > now);
-        let left_out: BTreeSet<Uuid> =
-            resting.filter(|_| !is_for_all).map(|(id, _)| *id).take(KNOWN).collect();
+        let left_out: BTreeSet<Uuid> = resting.filter(|_| !is_for_all).map(|(id, _)| *id).collect();
         if is_whole {
             // Where one fails, by its time limit perhaps, the next looks begin at the fronts that are known.
             self.whole_at = Some(now + WHOLE_SELDOM);
@@ -190,6 +190,17 @@ impl Looks {
         self.backlogs.contains_key(&endpoint)
     }
 
+    /// Whether it was just served, and is not looked at for a moment.
+    pub(super) fn rests(&self, endpoint: Uuid) -> bool {
+        self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.rests_until > Instant::now())
+    }
+
+    /// When the first of those that rest may be served again.
+    pub(super) fn rest_ends(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.backlogs.values().map(|backlog| backlog.rests_until).filter(|until| *until > now).min()
+    }
+
     pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {
         self.failed.contains_key(&endpoint)
     }
@@ -212,7 +223,9 @@ impl Looks {
                 None => of_others += count,
                 Some(backlog) => {
                     let rate = self.claims.rate(backlog.waits);
-                    if rate.is_some() || count >= BACKLOG {
+                    if rate.is_some() {
+                        backlog.rests_until = now + HANDFUL_REST;
+                    } else if count >= BACKLOG {
                         backlog.rests_until = now + REST;
                     }
                     backlog.served_until = rate.map_or(now, |rate| {
@@ -306,6 +319,10 @@ mod tests {
         looks.begin();
         looks.walked(Duration::from_millis(1));
         looks.claimed([id(5); 8].into_iter(), Duration::ZERO);
+        let ends = Instant::now() + SECOND;
+        looks.backlogs.get_mut(&id(5)).unwrap().rests_until = ends;
+        assert!(looks.rests(id(5)) && !looks.rests(id(7)));
+        assert_eq!(looks.rest_ends(), Some(ends));
         let walk = looks.begin();
         assert!(walk.is_whole && walk.left_out == BTreeSet::from([id(5)]));
         assert_eq!((walk.after, walk.before), (vec![Uuid::nil(), id(5)], vec![id(5), Uuid::max()]));
@@ -315,11 +332,12 @@ mod tests {
         looks.learn([(id(5), since), (id(7), since)].into_iter(), &BTreeSet::new(), now);
         let walk = looks.begin();
         assert_eq!((walk.known, walk.after), (vec![id(7)], vec![Uuid::nil(), id(5), id(7)]));
-        looks.learn([].into_iter(), &walk.left_out, now);
+        looks.learn([(id(9), now)].into_iter(), &walk.left_out, now);
         looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now();
+        assert_eq!(looks.rest_ends(), None);
         let walk = looks.begin();
-        assert_eq!((walk.known, walk.floors[0]), (vec![id(5), id(7)], since - LATE_COMMIT));
-        assert_eq!(walk.floors[1], now - LATE_COMMIT);
+        assert_eq!(walk.known, [id(5), id(7), id(9)]);
+        assert_eq!(walk.floors, [since, now, now].map(|front| front - LATE_COMMIT));
         // A whole walk that is not made by each look is for all.
         looks.backlogs.get_mut(&id(5)).unwrap().rests_until = Instant::now() + SECOND;
         looks.whole_at = Some(Instant::now());

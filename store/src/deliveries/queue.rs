@@ -79,9 +79,12 @@ pub struct Due {
     pub ruled: Option<Ruled>,
     /// Whether more is held back only for a moment: by a rate, or by what its endpoint just got.
     pub is_paced: bool,
+    /// When the first that just got much may get more.
+    pub rest_ends: Option<Instant>,
     /// Whether more waits until an attempt under way has ended.
     pub is_full: bool,
-    /// Whether endpoints without a backlog got several at once, or may have more due.
+    /// Whether more may be due than was found: endpoints without a backlog got several at once, or one with a
+    /// backlog has room again with each attempt that ends.
     pub is_busy: bool,
 }
 
@@ -95,6 +98,7 @@ impl Due {
         looks: &mut Looks,
     ) {
         looks.claimed(taken.iter().map(|taken| taken.webhook_id), took);
+        self.rest_ends = looks.rest_ends();
         self.claimed.extend(taken.into_iter().map(|taken| taken.open(sealer)));
     }
 }
@@ -135,8 +139,16 @@ impl Queue {
         due.is_paced |= plain.iter().any(|share| self.looks.has_backlog(share.endpoint));
         due.is_busy = !ruled.is_empty()
             || !over.is_empty()
-            || is_busy(taken.iter().map(|taken| taken.webhook_id), room, &plain, &self.looks);
+            || is_busy(
+                taken.iter().map(|taken| (taken.organization_id, taken.webhook_id)),
+                room,
+                &plain,
+                &self.looks,
+            );
         due.add(taken, began.elapsed(), sealer, &mut self.looks);
+        due.is_busy |= plain.iter().any(|share| {
+            self.looks.has_backlog(share.endpoint) && !self.looks.rests(share.endpoint)
+        });
         let asked = ruled.len();
         let ruled = Ruled::after(&due.claimed, capacity.room(), ruled, over);
         due.is_full |= ruled.served() < asked || room == 0 && !plain.is_empty();
@@ -239,18 +251,20 @@ async fn walk(
     Ok(found)
 }
 
-/// Whether endpoints without a backlog got several by this claim, or may have more due.
+/// Whether endpoints without a backlog got several by this claim, or may have more due. `taken` names
+/// organizations and endpoints.
 fn is_busy(
-    taken: impl Iterator<Item = Uuid> + Clone,
+    taken: impl Iterator<Item = (Uuid, Uuid)> + Clone,
     room: u32,
     shares: &[Share],
     looks: &Looks,
 ) -> bool {
     let mut others = shares.iter().filter(|share| !looks.has_backlog(share.endpoint));
-    taken.clone().filter(|id| !looks.has_backlog(*id)).count() > 1
-        || number(taken.count()) >= room
+    let of = |organization| number(taken.clone().filter(|taken| taken.0 == organization).count());
+    taken.clone().filter(|taken| !looks.has_backlog(taken.1)).count() > 1
+        || number(taken.clone().count()) >= room
         || shares.len() >= SERVED
-        || others.any(|share| share.room <= 1 || share.left <= 1)
+        || others.any(|share| share.room <= 1 || of(share.organization) >= share.left)
 }
 
 /// Who may get how much now.
@@ -380,21 +394,32 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_alone_makes_no_look_busy() {
+    fn a_look_is_busy_where_endpoints_without_a_backlog_may_have_more() {
         let (backlog, other) = (share(1, 0, 128, 9), share(2, 0, 128, 1));
-        let (busy, one) = (backlog.endpoint, other.endpoint);
         let mut looks = Looks::default();
-        looks.claimed([busy; 8].into_iter(), Duration::ZERO);
-        let full = Share { room: 3, ..backlog };
-        let both = [full.clone(), other.clone()];
-        let is_busy =
-            |taken: &[Uuid], shares: &[Share]| is_busy(taken.iter().copied(), 128, shares, &looks);
-        assert!(!is_busy(&[one], &[other]) && !is_busy(&[], &[]));
-        assert!(!is_busy(&[busy; 3], &[full]) && !is_busy(&[busy, busy, busy, one], &both));
-        assert!(is_busy(&[busy, one, one], &both), "there may be more of the other");
-        assert!(is_busy(&[busy; 128], &both), "there was no room for the other");
-        let last = Share { left: 1, ..share(2, 0, 128, 1) };
-        assert!(is_busy(&[last.endpoint], &[last]), "its organization may add no more");
+        looks.claimed([backlog.endpoint; 8].into_iter(), Duration::ZERO);
+        let is_busy = |taken: &[&Share], shares: &[&Share]| {
+            let shares: Vec<Share> = shares.iter().copied().cloned().collect();
+            let taken = taken.iter().map(|share| (share.organization, share.endpoint));
+            is_busy(taken, 128, &shares, &looks)
+        };
+        let both = [&backlog, &other];
+        assert!(!is_busy(&[], &[]) && !is_busy(&[], &both) && !is_busy(&[&other], &[&other]));
+        assert!(!is_busy(&[&backlog; 3], &[&backlog]));
+        assert!(!is_busy(&[&backlog, &backlog, &backlog, &other], &both));
+        assert!(is_busy(&[&backlog, &other, &other], &both), "it got several");
+        assert!(is_busy(&[&backlog; 128], &both), "no room was left to it");
+        let full = Share { room: 1, ..other.clone() };
+        assert!(is_busy(&[&full], &[&full]), "it may have no more at once");
+        let last = Share { left: 1, ..other.clone() };
+        assert!(!is_busy(&[], &[&last]) && is_busy(&[&last], &[&last]), "it got the last place");
+        let beside = Share { organization: backlog.organization, left: 3, ..other.clone() };
+        assert!(!is_busy(&[&backlog; 2], &[&backlog, &beside]));
+        assert!(
+            is_busy(&[&backlog; 3], &[&backlog, &beside]),
+            "the backlog took its organization's places"
+        );
+        assert!(is_busy(&[], &vec![&other; SERVED]), "others are served by the next look");
     }
 
     #[test]
