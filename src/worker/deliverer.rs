@@ -96,7 +96,7 @@ impl Deliverer {
             while attempts.try_join_next().is_some() {}
             // What was told until now is seen by this look, as are the places that are free.
             self.woken.notified().now_or_never();
-            self.webhooks.gate.left().now_or_never();
+            self.webhooks.gate.ended().now_or_never();
             // Not dropped by a stop: what it claims would wait for its lease.
             let wait = self.look(&mut queue, attempts, &stop).await;
             tokio::select! {
@@ -114,7 +114,7 @@ impl Deliverer {
             Wait::ForNews => self.woken.notified().await,
             Wait::ForRoom => tokio::select! {
                 () = self.woken.notified() => {}
-                () = self.webhooks.gate.left() => {}
+                () = self.webhooks.gate.ended() => {}
                 Some(_) = attempts.join_next() => {}
             },
         }

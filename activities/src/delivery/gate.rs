@@ -31,7 +31,7 @@ struct UnderWay {
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     under_way: Arc<Mutex<UnderWay>>,
-    left: Arc<Notify>,
+    ended: Arc<Notify>,
 }
 
 /// An attempt that is counted until this is dropped.
@@ -67,8 +67,8 @@ impl Gate {
 
     /// Returns when an attempt has ended since this last returned; for one who waits. It may not be written
     /// down yet.
-    pub async fn left(&self) {
-        self.left.notified().await;
+    pub async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Endpoints that steps and workflows of an organization leave to the queue now.
@@ -106,7 +106,7 @@ impl Drop for Pass {
             leave(&mut counts.of_steps, self.at);
         }
         drop(counts);
-        self.gate.left.notify_one();
+        self.gate.ended.notify_one();
     }
 }
 
@@ -147,9 +147,9 @@ mod tests {
     async fn whoever_waits_hears_of_many_ends_once() {
         let gate = Gate::default();
         let passes = [gate.enter(at(1).0, at(1).1), gate.enter(at(2).0, at(2).1)];
-        assert_eq!(gate.left().now_or_never(), None);
+        assert_eq!(gate.ended().now_or_never(), None);
         drop(passes);
-        assert_eq!([gate.left().now_or_never(), gate.left().now_or_never()], [Some(()), None]);
+        assert_eq!([gate.ended().now_or_never(), gate.ended().now_or_never()], [Some(()), None]);
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Backlog {
     fn new(now: Instant) -> Self {
         Self { rests_until: now, served_until: now, waits: 0.0, ends: now + BACKLOG_ENDS }
     }
+
+    /// Whether it was just served, and is not looked at for a moment.
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until > now
+    }
 }
 
 /// What endpoints without a backlog get, in seconds; and how long claims take.
@@ -126,7 +131,7 @@ impl Looks {
         let is_whole = is_for_all || self.whole_at.is_none();
         // One with a backlog has the longest way to its front, which looks for others need not go. A whole walk
         // that is made now and then is for all: only it finds what was committed late behind a front.
-        let resting = self.backlogs.iter().filter(|(_, backlog)| backlog.rests_until > now);
+        let resting = self.backlogs.iter().filter(|(_, backlog)| backlog.rests(now));
         let left_out: BTreeSet<Uuid> = resting.filter(|_| !is_for_all).map(|(id, _)| *id).collect();
         if is_whole {
             // Where one fails, by its time limit perhaps, the next looks begin at the fronts that are known.
@@ -177,7 +182,7 @@ impl Looks {
         let Some(backlog) = self.backlogs.get(&endpoint) else { return u32::MAX };
         let now = Instant::now();
         match self.claims.rate(backlog.waits) {
-            _ if backlog.rests_until > now => 0,
+            _ if backlog.rests(now) => 0,
             None => u32::MAX,
             Some(rate) => {
                 let saved = now.duration_since(backlog.served_until).min(SAVED);
@@ -190,15 +195,15 @@ impl Looks {
         self.backlogs.contains_key(&endpoint)
     }
 
-    /// Whether it was just served, and is not looked at for a moment.
     pub(super) fn rests(&self, endpoint: Uuid) -> bool {
-        self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.rests_until > Instant::now())
+        self.backlogs.get(&endpoint).is_some_and(|backlog| backlog.rests(Instant::now()))
     }
 
     /// When the first of those that rest may be served again.
     pub(super) fn rest_ends(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.backlogs.values().map(|backlog| backlog.rests_until).filter(|until| *until > now).min()
+        let resting = self.backlogs.values().filter(|backlog| backlog.rests(now));
+        resting.map(|backlog| backlog.rests_until).min()
     }
 
     pub(super) fn has_failed(&self, endpoint: Uuid) -> bool {

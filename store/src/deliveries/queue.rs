@@ -403,9 +403,10 @@ mod tests {
             let taken = taken.iter().map(|share| (share.organization, share.endpoint));
             is_busy(taken, 128, &shares, &looks)
         };
-        let both = [&backlog, &other];
+        let handful = Share { room: 3, ..backlog.clone() };
+        let both = [&handful, &other];
         assert!(!is_busy(&[], &[]) && !is_busy(&[], &both) && !is_busy(&[&other], &[&other]));
-        assert!(!is_busy(&[&backlog; 3], &[&backlog]));
+        assert!(!is_busy(&[&backlog; 3], &[&handful]));
         assert!(!is_busy(&[&backlog, &backlog, &backlog, &other], &both));
         assert!(is_busy(&[&backlog, &other, &other], &both), "it got several");
         assert!(is_busy(&[&backlog; 128], &both), "no room was left to it");
